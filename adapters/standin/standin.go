@@ -1,0 +1,222 @@
+// Package standin gives a stand-in provider what all of them share: the faults,
+// a ledger of every request, and the control paths under /_sandbox/ that tests
+// and users' own CI drive it with.
+package standin
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/polyvault/polyvault/adapters/fault"
+)
+
+// Provider is one provider's stand-in: its API as a handler over its own state.
+// It must be safe for concurrent use, and call [Committed] in a request that
+// changed its state.
+type Provider interface {
+	http.Handler
+	// Snapshot returns the state, masked: no card or account number.
+	Snapshot() (customers []Customer, instruments []Instrument)
+	// Reset forgets everything.
+	Reset()
+	// RateLimited answers in the way of the provider's own rate limit.
+	RateLimited(w http.ResponseWriter, r *http.Request)
+}
+
+// Customer is a customer in a snapshot.
+type Customer struct {
+	ID         string `json:"id"`
+	MerchantID string `json:"merchant_id,omitempty"` // what the gateway or a merchant wrote beside it
+	Default    string `json:"default,omitempty"`     // the default instrument's id
+}
+
+// Instrument is an instrument in a snapshot.
+type Instrument struct {
+	ID       string `json:"id"`
+	Customer string `json:"customer"`
+	Live     bool   `json:"live"` // neither deleted nor deactivated
+	Type     string `json:"type"`
+	Last4    string `json:"last4,omitempty"`
+	ExpMonth int    `json:"exp_month,omitempty"`
+	ExpYear  int    `json:"exp_year,omitempty"`
+	Identity string `json:"identity,omitempty"` // equal for the same card or account number; never the number
+}
+
+// Request is one line of the ledger.
+type Request struct {
+	Method    string    `json:"method"`
+	Path      string    `json:"path"`
+	Status    int       `json:"status"` // 0: the connection was dropped without an answer
+	At        time.Time `json:"at"`
+	Committed bool      `json:"committed"` // the state was changed, whatever the client was told
+}
+
+// State is what GET /_sandbox/state answers.
+type State struct {
+	Requests    []Request    `json:"requests"`
+	Customers   []Customer   `json:"customers"`
+	Instruments []Instrument `json:"instruments"`
+}
+
+// Server is a stand-in provider with its control paths. Make it with [New].
+type Server struct {
+	Faults fault.Set
+
+	provider Provider
+	faulty   http.Handler
+
+	mu      sync.Mutex
+	ledger  []Request
+	refuser func(time.Duration)
+}
+
+// New wraps a provider's stand-in.
+func New(p Provider) *Server {
+	s := &Server{provider: p}
+	s.faulty = s.Faults.Handler(p, fault.Options{RateLimited: p.RateLimited, Refuse: s.refuse})
+	return s
+}
+
+// State returns the ledger and a snapshot.
+func (s *Server) State() State {
+	customers, instruments := s.provider.Snapshot()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return State{Requests: append([]Request{}, s.ledger...), Customers: customers, Instruments: instruments}
+}
+
+// Reset forgets the provider's state, the ledger and the faults.
+func (s *Server) Reset() {
+	s.provider.Reset()
+	s.Faults.Clear()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger = nil
+}
+
+// ServeHTTP serves the provider's API and the control paths.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/_sandbox/state":
+		s.serveState(w, r)
+	case "/_sandbox/faults":
+		s.serveFaults(w, r)
+	case "/_sandbox/reset":
+		if r.Method != http.MethodPost {
+			methodNotAllowed(w, "POST")
+			return
+		}
+		s.Reset()
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		s.serveLedgered(w, r)
+	}
+}
+
+// serveLedgered writes a line even when a fault drops the connection, which
+// panics or hijacks.
+func (s *Server) serveLedgered(w http.ResponseWriter, r *http.Request) {
+	line := &line{}
+	sw := &statusWriter{ResponseWriter: w}
+	at := time.Now().UTC()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ledger = append(s.ledger, Request{
+			Method: r.Method, Path: r.URL.Path, Status: sw.status, At: at, Committed: line.isCommitted(),
+		})
+	}()
+	s.faulty.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), lineKey{}, line)))
+}
+
+func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		methodNotAllowed(w, "GET")
+		return
+	}
+	writeJSON(w, http.StatusOK, s.State())
+}
+
+func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet:
+		writeJSON(w, http.StatusOK, s.Faults.Rules())
+	case http.MethodDelete:
+		s.Faults.Clear()
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodPut:
+		var rules []fault.Rule
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+		d.DisallowUnknownFields()
+		err := d.Decode(&rules)
+		if err == nil {
+			err = s.Faults.Put(rules)
+		}
+		if err != nil {
+			writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+			return
+		}
+		writeJSON(w, http.StatusOK, s.Faults.Rules())
+	default:
+		methodNotAllowed(w, "GET, PUT, DELETE")
+	}
+}
+
+func methodNotAllowed(w http.ResponseWriter, allow string) {
+	w.Header().Set("Allow", allow)
+	writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"error": "use " + allow})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+type lineKey struct{}
+
+type line struct {
+	mu        sync.Mutex
+	committed bool
+}
+
+func (l *line) isCommitted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.committed
+}
+
+// Committed records that the request changed the provider's state.
+func Committed(r *http.Request) {
+	if l, ok := r.Context().Value(lineKey{}).(*line); ok {
+		l.mu.Lock()
+		l.committed = true
+		l.mu.Unlock()
+	}
+}
+
+// statusWriter remembers the status that the client was told.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach Flush and Hijack.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

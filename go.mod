@@ -1,0 +1,3 @@
+module github.com/polyvault/polyvault
+
+go 1.26
