@@ -156,6 +156,14 @@ type ReferenceChecker interface {
 	CheckReferences(ref normalize.References) []normalize.FieldError
 }
 
+// Locator is implemented by providers whose references hold more than the place
+// itself, or write the same place in several ways.
+type Locator interface {
+	// Locate returns a text that is equal for references to the same instrument and
+	// differs for others.
+	Locate(ref normalize.References) string
+}
+
 // Charger is implemented by providers that need more than the references to charge an instrument.
 type Charger interface {
 	// Charge returns what the provider's payment call needs. It makes no call.

@@ -148,7 +148,6 @@ type Customer struct {
 	Object             string            `json:"object"` // always "customer"
 	ID                 string            `json:"id"`
 	ProviderReferences map[string]string `json:"provider_references"`
-	DefaultInstrument  string            `json:"default_instrument,omitempty"`
 	CreatedAt          time.Time         `json:"created_at"`
 	UpdatedAt          time.Time         `json:"updated_at"`
 }
@@ -158,4 +157,15 @@ func ValidCustomerID(id string) bool {
 	v := validator{}
 	v.customerID("", id)
 	return len(v.errs) == 0
+}
+
+// PatchOf is the patch that makes an address into a: every member is set or removed.
+func PatchOf(a Address) AddressPatch {
+	p := AddressPatch{}
+	for name, value := range addressFields(&a) {
+		if p[name] = nil; *value != "" {
+			p[name] = value
+		}
+	}
+	return p
 }

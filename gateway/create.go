@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// Create stores an instrument exactly once for (tenant, idempotency key). What
+// comes back is the instrument, or the operation while the outcome is unknown. It
+// fails with a [*Failure] or a [*normalize.Error].
+func (s *Service) Create(ctx context.Context, tenant string, in normalize.CreateInput, idempotencyKey string) (Created, error) {
+	t := s.tenants[tenant]
+	if errs := s.checkCreate(t, in); len(errs) > 0 {
+		return Created{}, normalize.Invalid(errs...)
+	}
+	// A client that hangs up must not leave an attempt half done: from here on
+	// only our own deadlines count.
+	ctx = context.WithoutCancel(ctx)
+	now, err := s.nowAtStore(ctx)
+	if err != nil {
+		return Created{}, err
+	}
+	c := &creation{s: s, tenant: t, in: in, decision: s.decide(routeRequest(tenant, in))}
+	cur, err := c.find(ctx, idempotencyKey)
+	if err != nil {
+		return Created{}, err
+	}
+	if cur != nil {
+		return c.resume(ctx, *cur, now)
+	}
+	key := s.current()
+	rec := newRecord(key.instrumentID(tenant, idempotencyKey), tenant, in.CustomerID, key, requestDigest(key, tenant, in), now)
+	return c.run(ctx, stored{Record: rec})
+}
+
+// checkCreate is everything that can be known to be wrong before anything is written.
+func (s *Service) checkCreate(t Tenant, in normalize.CreateInput) []normalize.FieldError {
+	errs := in.Validate(s.now())
+	for i, src := range in.Sources {
+		if src.Raw() && !t.AcceptRawCard {
+			errs = append(errs, normalize.FieldError{
+				Pointer: "/sources/" + strconv.Itoa(i) + "/type", Code: normalize.RawCardNotAccepted,
+				Message: "card and account numbers are not accepted: send a token instead",
+			})
+		}
+		if ref := src.ProviderReference; ref != nil {
+			errs = append(errs, s.checkReferences("/sources/"+strconv.Itoa(i), ref)...)
+		}
+	}
+	if in.Provider != "" && s.providers[in.Provider] == nil && len(errs) == 0 {
+		errs = append(errs, normalize.FieldError{Pointer: "/provider", Code: normalize.InvalidField, Message: "is not a configured provider"})
+	}
+	return errs
+}
+
+func (s *Service) checkReferences(pointer string, ref *normalize.ProviderReferenceSource) []normalize.FieldError {
+	p := s.providers[ref.Provider]
+	if p == nil {
+		return []normalize.FieldError{{Pointer: pointer + "/provider", Code: normalize.InvalidField, Message: "is not a configured provider"}}
+	}
+	checker, ok := p.adapter.(adapters.ReferenceChecker)
+	if !ok {
+		return nil
+	}
+	var errs []normalize.FieldError
+	for _, e := range checker.CheckReferences(ref.References) {
+		e.Pointer = pointer + "/references" + e.Pointer
+		errs = append(errs, e)
+	}
+	return errs
+}
+
+// creation is one create on its way through the candidates.
+type creation struct {
+	s        *Service
+	tenant   Tenant
+	in       normalize.CreateInput
+	decision Decision
+	refused  []AttemptView      // candidates that were passed over, with why
+	last     []*normalize.Error // of the attempts that were provably not sent
+}
+
+// find looks for an earlier request's record. With one reference key nothing
+// needs to be read: writing the record is the check. While keys are rotated the
+// older ones are looked up first.
+func (c *creation) find(ctx context.Context, idempotencyKey string) (*stored, error) {
+	if len(c.s.keys) == 1 {
+		return nil, nil
+	}
+	recs, err := c.s.load(ctx, "create", c.s.idsOf(c.tenant.Name, idempotencyKey)...)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range recs {
+		if rec != nil {
+			return rec, nil
+		}
+	}
+	return nil, nil
+}
+
+// idsOf are the ids that a create with this key can have made, the current one first.
+func (s *Service) idsOf(tenant, idempotencyKey string) []string {
+	ids := make([]string, len(s.keys))
+	for i, k := range s.keys {
+		ids[i] = k.instrumentID(tenant, idempotencyKey)
+	}
+	return ids
+}
+
+// run tries the candidates in order, the next one only while every attempt before
+// was provably not sent.
+func (c *creation) run(ctx context.Context, cur stored) (Created, error) {
+	for _, cand := range c.decision.Candidates {
+		permit := c.admit(cand)
+		if permit == nil {
+			continue
+		}
+		next, done, created, err := c.attempt(ctx, permit, cand, cur)
+		if done {
+			return created, err
+		}
+		cur = next
+	}
+	return c.exhausted(ctx, cur)
+}
+
+// admit asks for a place at the candidate; nil, with the reason noted, if there is none.
+func (c *creation) admit(cand Candidate) *permit {
+	if cand.Reason != "" {
+		c.refused = append(c.refused, AttemptView{Provider: cand.Provider, Outcome: normalize.NotSent, Code: normalize.Code(cand.Reason)})
+		return nil
+	}
+	p := c.s.providers[cand.Provider]
+	permit, err := p.admit(p.write)
+	if err != nil {
+		c.refused = append(c.refused, AttemptView{Provider: cand.Provider, Outcome: normalize.NotSent, Code: normalize.CodeOf(err)})
+		c.noteNotSent(err)
+		return nil
+	}
+	return permit
+}
+
+func (c *creation) noteNotSent(err error) {
+	if e, ok := errors.AsType[*normalize.Error](err); ok {
+		c.last = append(c.last, e)
+	}
+}
+
+// attempt writes the attempt down, makes it, and completes the record. done says
+// that created and err are the answer; otherwise the next candidate may be tried from next.
+func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur stored) (next stored, done bool, created Created, err error) {
+	s, src := c.s, c.in.Sources[cand.Source]
+	begun, err := cur.begin(m.p.name, s.owner, s.clock.at(s.now()), s.lease)
+	if err != nil {
+		m.release()
+		return cur, true, Created{}, storeError("create", err)
+	}
+	begun.Claims = c.claims(m.p, src)
+	custKey := customerEntryKey(c.tenant.Name, c.in.CustomerID)
+	next, res, err := s.put(ctx, "create", cur, begun, custKey)
+	if err != nil {
+		m.release()
+		if errors.Is(err, errChanged) {
+			created, err = c.resume(ctx, next, res.Now)
+		}
+		return next, true, created, err
+	}
+	if owner := otherOwner(res.Owners, next.ID); owner != "" {
+		after, created, err := c.duplicate(ctx, m.p, next, owner)
+		if after == nil {
+			m.release()
+			return next, true, created, err
+		}
+		next = *after
+	}
+	ins, callErr := c.call(ctx, m, src, res.Loaded[0])
+	if callErr == nil {
+		created, err = c.complete(ctx, m.p, src, next, ins)
+		return next, true, created, err
+	}
+	e := c.inRequest(callErr, cand.Source)
+	if e.Outcome == normalize.NotSent {
+		c.noteNotSent(e)
+		if ended, err := next.ended(e, s.clock.at(s.now())); err == nil {
+			// Not written by itself: the next attempt, or the end, is written with it.
+			next.Record = ended
+			return next, false, Created{}, nil
+		}
+	}
+	created, err = c.failed(ctx, next, e)
+	return next, true, created, err
+}

@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// customer is where one of a tenant's customers is known.
+type customer struct {
+	Schema    int               `json:"schema"`
+	Tenant    string            `json:"tenant"`
+	ID        string            `json:"id"`
+	Refs      map[string]string `json:"refs"`             // provider name to its customer reference
+	Making    map[string]making `json:"making,omitempty"` // providers at which one is being made
+	CreatedAt time.Time         `json:"created_at"`
+	UpdatedAt time.Time         `json:"updated_at"`
+}
+
+// making is a marker that one request is creating the customer at a provider, so
+// that concurrent first cards make one customer and not several. If its maker
+// dies the marker runs out; a customer that was made for nothing holds no card.
+type making struct {
+	By    string    `json:"by"`
+	Until time.Time `json:"until"`
+}
+
+const makingFor = maxTimeout + 5*time.Second
+
+type storedCustomer struct {
+	customer
+	version uint64
+}
+
+func decodeCustomer(e Entry, tenant, id string) (storedCustomer, error) {
+	if e.Version == 0 {
+		return storedCustomer{customer: customer{Schema: schemaVersion, Tenant: tenant, ID: id}}, nil
+	}
+	var c customer
+	if err := json.Unmarshal(e.Value, &c); err != nil || c.Schema != schemaVersion {
+		return storedCustomer{}, fmt.Errorf("%w: a customer entry cannot be read (schema %d)", ErrStore, c.Schema)
+	}
+	return storedCustomer{c, e.Version}, nil
+}
+
+func (s *Service) loadCustomer(ctx context.Context, op, tenant, id string) (storedCustomer, error) {
+	res, err := s.store.Load(ctx, customerEntryKey(tenant, id))
+	if err != nil {
+		return storedCustomer{}, storeError(op, err)
+	}
+	c, err := decodeCustomer(res.Entries[0], tenant, id)
+	if err != nil {
+		return c, storeError(op, err)
+	}
+	return c, nil
+}
+
+// changeCustomer applies fn and writes, again from the start when another request was faster.
+func (s *Service) changeCustomer(ctx context.Context, op string, cur storedCustomer, fn func(*customer) bool) (storedCustomer, error) {
+	for range 20 {
+		next := cur.customer
+		next.Refs, next.Making = maps.Clone(cur.Refs), maps.Clone(cur.Making)
+		if next.Refs == nil {
+			next.Refs = map[string]string{}
+		}
+		if next.Making == nil {
+			next.Making = map[string]making{}
+		}
+		if !fn(&next) {
+			return cur, nil
+		}
+		now := s.clock.at(s.now())
+		if next.UpdatedAt = now; next.CreatedAt.IsZero() {
+			next.CreatedAt = now
+		}
+		value, err := json.Marshal(next)
+		if err != nil {
+			return cur, storeError(op, err)
+		}
+		res, err := s.store.Write(ctx, Write{
+			Key: customerEntryKey(cur.Tenant, cur.ID), Expect: cur.version, Value: value, Nonce: nonce(),
+		})
+		if err != nil {
+			return cur, storeError(op, err)
+		}
+		if res.Applied {
+			return storedCustomer{next, res.Current.Version}, nil
+		}
+		if cur, err = decodeCustomer(res.Current, cur.Tenant, cur.ID); err != nil {
+			return cur, storeError(op, err)
+		}
+	}
+	return cur, &normalize.Error{
+		Code: normalize.Conflict, Outcome: normalize.NotSent, Op: op,
+		Msg: "too many requests change the customer at the same time", RetryAfter: time.Second,
+	}
+}
+
+// customerReference returns the provider's reference of the request's customer,
+// making the customer there if it is not known yet. entry is the customer's as
+// loaded along with the attempt, so that a known customer costs nothing.
+func (s *Service) customerReference(ctx context.Context, p *Provider, tenant string, in normalize.CreateInput, entry Entry) (string, error) {
+	cur, err := decodeCustomer(entry, tenant, in.CustomerID)
+	if err != nil {
+		return "", storeError("create", err)
+	}
+	if ref := cur.Refs[p.name]; ref != "" {
+		return ref, nil
+	}
+	creator, err := as[adapters.CustomerCreator](p, "create_customer")
+	if err != nil {
+		return "", &normalize.Error{
+			Code: normalize.CustomerReferenceRequired, Outcome: normalize.NotSent, Op: "create",
+			Msg: "the provider does not make customers: tell the gateway its reference with PUT /v1/customers/{id}",
+			Fields: []normalize.FieldError{{
+				Pointer: "/customer_id", Code: normalize.CustomerReferenceRequired, Message: "is not known at provider " + p.name,
+			}},
+		}
+	}
+	for {
+		ref, mine, err := s.reserveCustomer(ctx, p, &cur)
+		if err != nil || ref != "" {
+			return ref, err
+		}
+		if mine != "" {
+			return s.makeCustomer(ctx, p, creator, cur, mine, in)
+		}
+		if err := pause(ctx, 25*time.Millisecond); err != nil {
+			return "", &normalize.Error{
+				Code: normalize.ProviderTimeout, Outcome: normalize.NotSent, Op: "create_customer",
+				Msg: "another request is still making the customer at the provider", Err: err,
+			}
+		}
+		if cur, err = s.loadCustomer(ctx, "create_customer", tenant, in.CustomerID); err != nil {
+			return "", err
+		}
+	}
+}
+
+// reserveCustomer puts this request's marker on the customer. It returns the
+// reference if another request was faster, or its own marker if it may go on.
+func (s *Service) reserveCustomer(ctx context.Context, p *Provider, cur *storedCustomer) (ref, mine string, err error) {
+	by := nonce()
+	now := s.clock.at(s.now())
+	*cur, err = s.changeCustomer(ctx, "create_customer", *cur, func(c *customer) bool {
+		if c.Refs[p.name] != "" || now.Before(c.Making[p.name].Until) {
+			return false
+		}
+		c.Making[p.name] = making{By: by, Until: now.Add(makingFor)}
+		return true
+	})
+	if err == nil && cur.Making[p.name].By == by {
+		mine = by
+	}
+	return cur.Refs[p.name], mine, err
+}
+
+func (s *Service) makeCustomer(ctx context.Context, p *Provider, creator adapters.CustomerCreator, cur storedCustomer, by string, in normalize.CreateInput) (string, error) {
+	ref, callErr := creator.CreateCustomer(ctx, adapters.CustomerInput{
+		Key: s.current().customerKey(cur.Tenant, cur.ID), MerchantID: cur.ID, Address: in.BillingAddress,
+	})
+	// The marker is taken off even when the call's own time is over.
+	after, err := s.changeCustomer(context.WithoutCancel(ctx), "create_customer", cur, func(c *customer) bool {
+		if c.Making[p.name].By == by {
+			delete(c.Making, p.name)
+		}
+		if callErr == nil && c.Refs[p.name] == "" {
+			c.Refs[p.name] = ref
+		}
+		return true
+	})
+	switch {
+	case callErr != nil:
+		return "", callErr
+	case err != nil:
+		return "", err
+	}
+	return after.Refs[p.name], nil
+}
+
+// PutCustomer records where a customer is known. References that are not named stay.
+func (s *Service) PutCustomer(ctx context.Context, tenant string, in normalize.CustomerInput) (c normalize.Customer, created bool, err error) {
+	errs := in.Validate()
+	for name := range in.ProviderReferences {
+		if s.providers[name] == nil {
+			errs = append(errs, normalize.FieldError{
+				Pointer: "/provider_references/" + normalize.EscapePointer(name), Code: normalize.InvalidField, Message: "is not a configured provider",
+			})
+		}
+	}
+	if len(errs) > 0 {
+		return c, false, normalize.Invalid(errs...)
+	}
+	cur, err := s.loadCustomer(ctx, "put_customer", tenant, in.ID)
+	if err != nil {
+		return c, false, err
+	}
+	after, err := s.changeCustomer(ctx, "put_customer", cur, func(c *customer) bool {
+		maps.Copy(c.Refs, in.ProviderReferences)
+		return true
+	})
+	return after.shown(), after.version == 1, err
+}
+
+// GetCustomer returns where a customer is known.
+func (s *Service) GetCustomer(ctx context.Context, tenant, id string) (normalize.Customer, error) {
+	if !normalize.ValidCustomerID(id) {
+		return normalize.Customer{}, notFound("get_customer")
+	}
+	c, err := s.loadCustomer(ctx, "get_customer", tenant, id)
+	if err == nil && c.version == 0 {
+		err = notFound("get_customer")
+	}
+	return c.shown(), err
+}
+
+func (c customer) shown() normalize.Customer {
+	refs := c.Refs
+	if refs == nil {
+		refs = map[string]string{}
+	}
+	return normalize.Customer{Object: "customer", ID: c.ID, ProviderReferences: refs, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt}
+}
+
+// nonce names one write, so that the store applies it once even if it is sent twice.
+func nonce() string { return rand.Text() }
+
+// pause waits, unless ctx is done first.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,139 @@
+// Package gateway is the middle of polyvault: the use cases of the API over
+// providers and a store. It names no provider and no database.
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	Store     Store
+	Keys      Keys
+	Providers []ProviderConfig
+	Routes    []Route
+	Tenants   []Tenant
+	Owner     string           // names this gateway in leases; must differ between gateways
+	Now       func() time.Time // default time.Now
+	Log       *zap.Logger      // default none
+	// StaleIfError is how old a stored view may be to be served while its provider
+	// is down. Default 24 h; negative serves none.
+	StaleIfError time.Duration
+	Lease        time.Duration // how long an attempt is left alone; default 30 s
+	// PromoteDefault lets a delete of a customer's default instrument make another
+	// one the default first. False refuses such a delete.
+	PromoteDefault bool
+}
+
+// ProviderConfig is one configured provider.
+type ProviderConfig struct {
+	Name        string
+	Adapter     adapters.Adapter
+	Timeout     time.Duration // per call; default 10 s, which is also the most
+	MaxInFlight int           // calls at the same time, each for reads and for writes; default 64
+	Breaker     BreakerConfig
+	Disabled    bool // never chosen for new instruments; those it has stay readable
+}
+
+// Tenant is one merchant behind the gateway.
+type Tenant struct {
+	Name          string
+	AcceptRawCard bool
+	Duplicates    Duplicates // default DuplicatesUpdate
+}
+
+// Duplicates says what storing the same card for the same customer again does.
+type Duplicates string
+
+// The duplicate rules.
+const (
+	DuplicatesUpdate Duplicates = "update" // the instrument that was there is updated and answered
+	DuplicatesAllow  Duplicates = "allow"  // another instrument is stored, where the provider does that
+)
+
+// Service is the gateway's use cases. It is safe for concurrent use.
+type Service struct {
+	store          Store
+	keys           Keys
+	providers      map[string]*Provider
+	order          []string // provider names as configured
+	routes         []Route
+	tenants        map[string]Tenant
+	owner          string
+	now            func() time.Time
+	log            *zap.Logger
+	staleIfError   time.Duration
+	lease          time.Duration
+	promoteDefault bool
+	clock          clock
+}
+
+// New makes a Service. It makes no network call.
+func New(c Config) (*Service, error) {
+	if c.Store == nil || c.Owner == "" {
+		return nil, errors.New("gateway: Store and Owner are required")
+	}
+	if err := c.Keys.Validate(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	s := &Service{
+		store: c.Store, keys: c.Keys, routes: c.Routes, owner: c.Owner, now: c.Now, log: c.Log,
+		staleIfError: c.StaleIfError, lease: c.Lease, promoteDefault: c.PromoteDefault,
+		providers: map[string]*Provider{}, tenants: map[string]Tenant{},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if s.staleIfError == 0 {
+		s.staleIfError = 24 * time.Hour
+	}
+	if s.lease == 0 {
+		s.lease = 30 * time.Second
+	}
+	for _, pc := range c.Providers {
+		if _, dup := s.providers[pc.Name]; dup || pc.Name == "" || pc.Adapter == nil {
+			return nil, fmt.Errorf("gateway: provider %q must have a name of its own and an adapter", pc.Name)
+		}
+		s.providers[pc.Name] = newProvider(pc, s.log)
+		s.order = append(s.order, pc.Name)
+	}
+	for _, t := range c.Tenants {
+		if t.Duplicates == "" {
+			t.Duplicates = DuplicatesUpdate
+		}
+		s.tenants[t.Name] = t
+	}
+	for _, r := range c.Routes {
+		for _, name := range r.Providers {
+			if s.providers[name] == nil {
+				return nil, fmt.Errorf("gateway: route %q names provider %q, which is not configured", r.Name, name)
+			}
+		}
+	}
+	return s, nil
+}
+
+// current is the reference key that new ids are made with.
+func (s *Service) current() ReferenceKey { return s.keys[0] }
+
+// storeError turns a store's failure into the caller's: nothing was sent.
+func storeError(op string, err error) *normalize.Error {
+	return &normalize.Error{
+		Code: normalize.StoreUnavailable, Outcome: normalize.NotSent, Op: op,
+		Msg: "the gateway's store cannot answer: nothing was sent to a provider", RetryAfter: time.Second, Err: err,
+	}
+}
+
+func notFound(op string) *normalize.Error {
+	return &normalize.Error{Code: normalize.NotFound, Outcome: normalize.Rejected, Op: op, Msg: "there is no such resource"}
+}

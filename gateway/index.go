@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Keys of entries and names of indexes. Everything of one record is under its id;
+// an index is another place, and holds nothing that the records do not.
+
+func recordKey(id string) string { return id }
+
+func customerEntryKey(tenant, customer string) string { return "cus/" + tenant + "/" + customer }
+
+// referenceClaim names a place at a provider; whoever holds it is the instrument that lives there.
+func referenceClaim(key ReferenceKey, provider, reference string) string {
+	return "ref/" + provider + "/" + hex.EncodeToString(key.mac("reference", provider, reference)[:16])
+}
+
+// numberClaim names a card or account number of one customer at one provider.
+func numberClaim(tenant, customer, provider, fingerprint string) string {
+	return "num/" + tenant + "/" + provider + "/" + fingerprint + "/" + customer
+}
+
+func indexByCreated(tenant string) string { return "t/" + tenant + "/created" }
+func indexByUpdated(tenant string) string { return "t/" + tenant + "/updated" }
+func indexByExpiry(tenant string) string  { return "t/" + tenant + "/exp" }
+func indexByFingerprint(tenant, fp string) string {
+	return "f/" + tenant + "/" + fp
+}
+func indexByCustomer(tenant, customer string) string { return "c/" + tenant + "/" + customer }
+
+// indexOpen lists a customer's unfinished records: while there is one, an
+// instrument that the gateway does not know may be that one's.
+func indexOpen(tenant, customer string) string { return "o/" + tenant + "/" + customer }
+
+// indexDue lists unfinished records by when they must be looked at.
+const indexDue = "due"
+
+// timeKey writes a time so that byte order is time order, to the microsecond.
+func timeKey(t time.Time) string { return fmt.Sprintf("%016x", uint64(t.UnixMicro())) } //nolint:gosec // after 1970
+
+// member joins a sort key and an id; memberID takes the id out.
+func member(sortKey, id string) string { return sortKey + "|" + id }
+
+func memberID(m string) string { return m[strings.LastIndexByte(m, '|')+1:] }
+
+// members are the index entries that a record should have; a pure function of it.
+func (r Record) members() []Member {
+	var out []Member
+	if r.unfinished() {
+		due := r.LeaseEnd
+		if due.IsZero() {
+			due = r.UpdatedAt
+		}
+		out = append(out, Member{indexDue, member(timeKey(due), r.ID)}, Member{indexOpen(r.Tenant, r.CustomerID), r.ID})
+	}
+	if !r.live() {
+		return out
+	}
+	created := member(timeKey(r.CreatedAt), r.ID)
+	out = append(out,
+		Member{indexByCreated(r.Tenant), created},
+		Member{indexByCustomer(r.Tenant, r.CustomerID), created},
+		Member{indexByUpdated(r.Tenant), member(timeKey(r.UpdatedAt), r.ID)},
+		Member{indexByExpiry(r.Tenant), member(r.expiryKey(), r.ID)},
+	)
+	if r.View.Fingerprint != "" {
+		out = append(out, Member{indexByFingerprint(r.Tenant, r.View.Fingerprint), created})
+	}
+	return out
+}
+
+// expiryKey sorts instruments without an expiry date last.
+func (r Record) expiryKey() string {
+	if c := r.View.Card; c != nil && c.ExpYear != 0 {
+		return fmt.Sprintf("%04d%02d", c.ExpYear, c.ExpMonth)
+	}
+	return "999999"
+}
+
+// indexChange is what must change in the indexes when before becomes after.
+func indexChange(before, after []Member) (add, remove []Member) {
+	for _, m := range after {
+		if !slices.Contains(before, m) {
+			add = append(add, m)
+		}
+	}
+	for _, m := range before {
+		if !slices.Contains(after, m) {
+			remove = append(remove, m)
+		}
+	}
+	return add, remove
+}

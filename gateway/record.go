@@ -1,0 +1,318 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// State is where a record is on its way to an end. See ARCHITECTURE.md for the machine.
+type State string
+
+// The states of a record.
+const (
+	StateReserved  State = "reserved"  // the key is taken; no attempt may be running
+	StateSending   State = "sending"   // an attempt was written down and may be at the provider
+	StateUnknown   State = "unknown"   // an attempt ended without proof of its effect
+	StateCompleted State = "completed" // the instrument exists
+	StateFailed    State = "failed"    // it provably does not
+	StateManual    State = "manual"    // the gateway cannot find out; an operator must
+)
+
+// schemaVersion is written into every record, so that a later release can tell what it reads.
+const schemaVersion = 1
+
+// Record is the durable state of one instrument. It is changed only by the
+// methods below, which are pure: they return a changed copy, or an error if the
+// transition is not allowed, and the caller writes it by compare-and-swap.
+type Record struct {
+	Schema     int               `json:"schema"`
+	ID         string            `json:"id"`
+	Tenant     string            `json:"tenant"`
+	CustomerID string            `json:"customer"`
+	State      State             `json:"state"`
+	Fence      uint64            `json:"fence"`              // grows with every owner; only the current one may change the record
+	Owner      string            `json:"owner,omitempty"`    // the gateway that drives it
+	LeaseEnd   time.Time         `json:"lease_end,omitzero"` // on the store's clock
+	DigestKey  string            `json:"digest_key,omitempty"`
+	Digest     map[string]string `json:"digest,omitempty"` // of the request, by member; see requestDigest
+	Attempts   []Attempt         `json:"attempts,omitempty"`
+	Tokens     []Token           `json:"tokens,omitempty"`   // the primary first
+	View       *View             `json:"view,omitempty"`     // the instrument as last seen; nil until completed
+	Answer     *Answer           `json:"answer,omitempty"`   // what the create was answered, for replay
+	AliasOf    string            `json:"alias_of,omitempty"` // the instrument that this request turned out to name
+	Held       bool              `json:"held,omitempty"`     // deactivated by the gateway, where the provider cannot
+	DeletedAt  time.Time         `json:"deleted_at,omitzero"`
+	Claims     []string          `json:"claims,omitempty"` // names held in the store, released with the instrument
+	CreatedAt  time.Time         `json:"created_at"`
+	UpdatedAt  time.Time         `json:"updated_at"` // when the instrument last changed
+}
+
+// Attempt is one try to store the instrument at one provider, written down before it is sent.
+type Attempt struct {
+	Provider string            `json:"provider"`
+	Fence    uint64            `json:"fence"`
+	Outcome  normalize.Outcome `json:"outcome,omitempty"` // "" while it runs
+	Code     normalize.Code    `json:"code,omitempty"`
+	At       time.Time         `json:"at"`
+	MS       int64             `json:"ms,omitempty"`
+}
+
+// Token is where the instrument lives at one provider.
+type Token struct {
+	Provider       string               `json:"provider"`
+	ProviderType   string               `json:"type"`
+	Role           normalize.Role       `json:"role"`
+	Status         normalize.Status     `json:"status"`
+	ProviderStatus string               `json:"provider_status,omitempty"`
+	References     normalize.References `json:"refs"`
+	Version        string               `json:"version,omitempty"` // the provider's, for conditional changes
+	SyncedAt       time.Time            `json:"synced_at"`
+}
+
+// View is what an instrument shows, as last seen at its provider. No number, no security code.
+type View struct {
+	Type           normalize.Type         `json:"type"`
+	Default        bool                   `json:"default,omitempty"`
+	Card           *normalize.Card        `json:"card,omitempty"`
+	BankAccount    *normalize.BankAccount `json:"bank_account,omitempty"`
+	PayPal         *normalize.PayPal      `json:"paypal,omitempty"`
+	BillingAddress *normalize.Address     `json:"billing_address,omitempty"`
+	Fingerprint    string                 `json:"fingerprint,omitempty"`
+	FingerprintOf  string                 `json:"fingerprint_of,omitempty"`
+	Metadata       map[string]string      `json:"metadata,omitempty"`
+}
+
+// Answer is the final answer to a create, replayed for the same key.
+type Answer struct {
+	Instrument   *normalize.Instrument `json:"instrument,omitempty"`
+	Deduplicated bool                  `json:"deduplicated,omitempty"`
+	Error        *SavedError           `json:"error,omitempty"`
+}
+
+// SavedError is the part of a rejection that is replayed.
+type SavedError struct {
+	Code         normalize.Code         `json:"code"`
+	Msg          string                 `json:"msg"`
+	Fields       []normalize.FieldError `json:"fields,omitempty"`
+	Provider     string                 `json:"provider,omitempty"`
+	HTTPStatus   int                    `json:"http_status,omitempty"`
+	ProviderCode string                 `json:"provider_code,omitempty"`
+	RequestID    string                 `json:"request_id,omitempty"`
+}
+
+// errTransition is returned for a change that the record's state does not allow.
+var errTransition = errors.New("transition not allowed")
+
+func (r Record) refuse(to string) (Record, error) {
+	return r, fmt.Errorf("record %s in state %s: %s: %w", r.ID, r.State, to, errTransition)
+}
+
+// newRecord reserves an id for a request.
+func newRecord(id, tenant, customer string, key ReferenceKey, digest map[string]string, now time.Time) Record {
+	return Record{
+		Schema: schemaVersion, ID: id, Tenant: tenant, CustomerID: customer, State: StateReserved,
+		DigestKey: key.ID, Digest: digest, CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+// begin starts an attempt: RESERVED, or FAILED without an answer -> SENDING. It
+// needs a proof of not executed for every earlier attempt.
+func (r Record) begin(provider, owner string, now time.Time, lease time.Duration) (Record, error) {
+	retriable := r.State == StateReserved || r.State == StateFailed && r.Answer == nil
+	if !retriable || r.leased(now) && r.Owner != owner {
+		return r.refuse("begin")
+	}
+	for _, a := range r.Attempts {
+		if a.Outcome != normalize.NotSent {
+			return r.refuse("begin after an attempt that may have been executed")
+		}
+	}
+	r.State, r.Owner, r.Fence, r.LeaseEnd = StateSending, owner, r.Fence+1, now.Add(lease)
+	r.Attempts = append(slices.Clone(r.Attempts), Attempt{Provider: provider, Fence: r.Fence, At: now})
+	return r, nil
+}
+
+// ended writes down what became of the running attempt. SENDING is left only with
+// evidence: NotSent -> RESERVED, Rejected -> FAILED, Unknown -> UNKNOWN.
+func (r Record) ended(err *normalize.Error, now time.Time) (Record, error) {
+	if r.State != StateSending || len(r.Attempts) == 0 {
+		return r.refuse("end an attempt")
+	}
+	r.Attempts = slices.Clone(r.Attempts)
+	last := &r.Attempts[len(r.Attempts)-1]
+	last.Outcome, last.Code, last.MS = err.Outcome, err.Code, now.Sub(last.At).Milliseconds()
+	switch err.Outcome {
+	case normalize.NotSent:
+		r.State = StateReserved
+	case normalize.Rejected:
+		r.State = StateFailed
+		r.Answer = &Answer{Error: savedError(err)}
+		return r.released(), nil
+	default:
+		r.State = StateUnknown
+		return r.released(), nil
+	}
+	return r, nil
+}
+
+// failed gives up with nothing sent: RESERVED -> FAILED, and the same key may try again.
+func (r Record) failed() (Record, error) {
+	if r.State != StateReserved {
+		return r.refuse("fail")
+	}
+	r.State = StateFailed
+	return r.released(), nil
+}
+
+// complete makes the instrument exist: SENDING -> COMPLETED. The mapping, the view
+// and the answer are written in one step.
+func (r Record) complete(t Token, v View, now time.Time) (Record, error) {
+	if r.State != StateSending || len(r.Attempts) == 0 {
+		return r.refuse("complete")
+	}
+	r.Attempts = slices.Clone(r.Attempts)
+	last := &r.Attempts[len(r.Attempts)-1]
+	last.Outcome, last.MS = normalize.Applied, now.Sub(last.At).Milliseconds()
+	r.State, r.Tokens, r.View, r.UpdatedAt = StateCompleted, []Token{t}, &v, now
+	r = r.released()
+	answer := r.instrument(now)
+	r.Answer = &Answer{Instrument: &answer}
+	return r, nil
+}
+
+// alias ends a request that turned out to name an instrument which is there
+// already: its answer is that instrument's.
+func (r Record) alias(of Record, now time.Time) (Record, error) {
+	if r.State != StateSending && r.State != StateReserved && r.State != StateCompleted || !of.live() {
+		return r.refuse("alias")
+	}
+	if r.State == StateSending {
+		r.Attempts = slices.Clone(r.Attempts)
+		last := &r.Attempts[len(r.Attempts)-1]
+		last.Outcome, last.MS = normalize.Applied, now.Sub(last.At).Milliseconds()
+	}
+	answer := of.instrument(now)
+	r.State, r.AliasOf, r.Tokens, r.View, r.Claims = StateCompleted, of.ID, nil, nil, nil
+	r.Answer = &Answer{Instrument: &answer, Deduplicated: true}
+	return r.released(), nil
+}
+
+// changed stores what a provider showed: COMPLETED -> COMPLETED.
+func (r Record) changed(t Token, v View, now time.Time) (Record, error) {
+	if !r.live() {
+		return r.refuse("change")
+	}
+	r.Tokens = slices.Clone(r.Tokens)
+	i := slices.IndexFunc(r.Tokens, func(have Token) bool { return have.Provider == t.Provider })
+	if i < 0 {
+		return r.refuse("change a token it does not have")
+	}
+	r.Tokens[i], r.View, r.UpdatedAt = t, &v, now
+	return r, nil
+}
+
+// held sets or lifts the gateway's own deactivation.
+func (r Record) hold(on bool, now time.Time) (Record, error) {
+	if !r.live() {
+		return r.refuse("hold")
+	}
+	r.Held, r.UpdatedAt = on, now
+	return r, nil
+}
+
+// deleted ends the instrument's life. The record stays, so that the id answers
+// 410 and the key replays for ever.
+func (r Record) deleted(now time.Time) (Record, error) {
+	if !r.live() {
+		return r.refuse("delete")
+	}
+	r.DeletedAt, r.UpdatedAt, r.Claims = now, now, nil
+	return r, nil
+}
+
+// released ends the owner's lease.
+func (r Record) released() Record {
+	r.Owner, r.LeaseEnd = "", time.Time{}
+	return r
+}
+
+// leased reports whether an owner may still be driving the record.
+func (r Record) leased(now time.Time) bool { return now.Before(r.LeaseEnd) }
+
+// live reports whether the instrument exists under this id.
+func (r Record) live() bool {
+	return r.State == StateCompleted && r.AliasOf == "" && r.DeletedAt.IsZero() && r.View != nil && len(r.Tokens) > 0
+}
+
+// unfinished reports whether something may still be going on.
+func (r Record) unfinished() bool {
+	return r.State == StateReserved || r.State == StateSending || r.State == StateUnknown
+}
+
+// primary returns the token that the instrument lives at.
+func (r Record) primary() Token { return r.Tokens[0] }
+
+// outcome is what is known of the request's effect.
+func (r Record) outcome() normalize.Outcome {
+	switch r.State {
+	case StateCompleted:
+		return normalize.Applied
+	case StateFailed:
+		if r.Answer != nil {
+			return normalize.Rejected
+		}
+		return normalize.NotSent
+	case StateReserved:
+		return normalize.NotSent
+	default:
+		return normalize.Unknown
+	}
+}
+
+func savedError(e *normalize.Error) *SavedError {
+	return &SavedError{
+		Code: e.Code, Msg: e.Msg, Fields: e.Fields, Provider: e.Provider,
+		HTTPStatus: e.HTTPStatus, ProviderCode: e.ProviderCode, RequestID: e.RequestID,
+	}
+}
+
+func (s *SavedError) err() *normalize.Error {
+	return &normalize.Error{
+		Code: s.Code, Outcome: normalize.Rejected, Op: "create", Msg: s.Msg, Fields: s.Fields, Provider: s.Provider,
+		HTTPStatus: s.HTTPStatus, ProviderCode: s.ProviderCode, RequestID: s.RequestID,
+	}
+}
+
+// encode and decodeRecord are the record's durable form.
+func (r Record) encode() []byte {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic("gateway: a record is always encodable: " + err.Error())
+	}
+	return b
+}
+
+func decodeRecord(b []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("%w: a record cannot be read: %w", ErrStore, err)
+	}
+	if r.Schema != schemaVersion {
+		return r, fmt.Errorf("%w: record %s has schema %d, this release reads %d", ErrStore, r.ID, r.Schema, schemaVersion)
+	}
+	return r, nil
+}
+
+// tokenOf makes a token from what a provider answered.
+func tokenOf(p *Provider, role normalize.Role, ins adapters.Instrument, now time.Time) Token {
+	return Token{
+		Provider: p.Name(), ProviderType: p.Type(), Role: role, Status: ins.Status, ProviderStatus: ins.ProviderStatus,
+		References: ins.References, Version: ins.Version, SyncedAt: now,
+	}
+}

@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Store keeps the gateway's records. It knows nothing of what is in them: a
+// record is bytes with a version. Every method is one round trip.
+//
+// All methods are safe for concurrent use and fail only with an error that
+// wraps [ErrStore]; a write that failed may or may not have happened, and is
+// idempotent by its nonce when it is tried again.
+type Store interface {
+	// Load returns the entries under keys, in their order; one that does not exist
+	// has version 0. It also returns the store's own time.
+	Load(ctx context.Context, keys ...string) (Loaded, error)
+	// Write replaces the entry under w.Key if its version is still w.Expect, and in
+	// the same round trip changes index members, claims names and loads further
+	// entries. Only the entry itself is conditional: index changes are idempotent,
+	// hold nothing that the entries do not, and are applied after the entry; they
+	// are left out if the entry was not written. Claims and loads are always done.
+	Write(ctx context.Context, w Write) (Written, error)
+	// Scan returns up to limit members of an index in byte order, after the member
+	// `after` ("" for the first), or before it and descending if reverse is set.
+	Scan(ctx context.Context, index, after string, limit int, reverse bool) ([]string, error)
+	// Ping fails if the store cannot answer.
+	Ping(ctx context.Context) error
+	// Close releases what the store holds.
+	Close() error
+}
+
+// ErrStore is wrapped by every error of a store.
+var ErrStore = errors.New("store")
+
+// Entry is a value with its version. Version 0 means that there is none.
+type Entry struct {
+	Value   []byte
+	Version uint64
+}
+
+// Loaded is the result of a Load.
+type Loaded struct {
+	Entries []Entry
+	Now     time.Time // the store's clock, by which leases are measured
+}
+
+// Write is a change of one entry, and what is done along with it.
+type Write struct {
+	Key    string
+	Expect uint64 // 0: the entry must not exist
+	Value  []byte // at most 1 MiB
+	// Nonce makes the write idempotent: the same one sent twice, since the first
+	// answer was lost, is applied once and reported as applied. 1–64 bytes.
+	Nonce string
+	TTL   time.Duration // 0: for ever; else how long the entry lives
+	// Add and Remove change ordered indexes.
+	Add, Remove []Member
+	// Release gives names up that Owner holds, before Claims are made. Like index
+	// changes, it is left out if the entry was not written.
+	Release []Claim
+	// Claims reserve names: the first to claim one keeps it. Each is an entry of its own.
+	Claims []Claim
+	// Load reads further entries along with the write.
+	Load []string
+}
+
+// Member is one member of an index: a byte string, ordered by its bytes.
+type Member struct{ Index, Member string }
+
+// Claim reserves Key for Owner.
+type Claim struct{ Key, Owner string }
+
+// Written is the result of a Write.
+type Written struct {
+	Applied bool     // false: the entry's version was another
+	Current Entry    // the entry as it is now, whether written here or by another
+	Owners  []string // for each claim, who holds it
+	Loaded  []Entry  // for each of Write.Load
+	Now     time.Time
+}

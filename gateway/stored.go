@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// stored is a record with the version that the store has of it; version 0 is a
+// record that was not written yet.
+type stored struct {
+	Record
+	version uint64
+}
+
+// errChanged says that somebody else wrote the record first.
+var errChanged = errors.New("the record was changed by another request")
+
+// put writes next over cur, and moves the index members and claims that differ
+// between them, in one round trip. On errChanged the result holds the record as
+// the other writer left it.
+func (s *Service) put(ctx context.Context, op string, cur stored, next Record, load ...string) (stored, Written, error) {
+	var before []Member
+	if cur.version > 0 {
+		before = cur.members()
+	}
+	add, remove := indexChange(before, next.members())
+	w := Write{
+		Key: recordKey(next.ID), Expect: cur.version, Value: next.encode(), Nonce: nonce(),
+		Add: add, Remove: remove, Load: load,
+	}
+	for _, c := range next.Claims {
+		if !slices.Contains(cur.Claims, c) {
+			w.Claims = append(w.Claims, Claim{Key: c, Owner: next.ID})
+		}
+	}
+	for _, c := range cur.Claims {
+		if !slices.Contains(next.Claims, c) {
+			w.Release = append(w.Release, Claim{Key: c, Owner: next.ID})
+		}
+	}
+	res, err := s.store.Write(ctx, w)
+	if err != nil {
+		return cur, res, storeError(op, err)
+	}
+	s.clock.learn(res.Now, s.now())
+	if !res.Applied {
+		other, err := decodeRecord(res.Current.Value)
+		if err != nil {
+			return cur, res, storeError(op, err)
+		}
+		return stored{other, res.Current.Version}, res, errChanged
+	}
+	return stored{next, res.Current.Version}, res, nil
+}
+
+// load reads records by id, nil for those that do not exist, in one round trip.
+func (s *Service) load(ctx context.Context, op string, ids ...string) ([]*stored, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	res, err := s.store.Load(ctx, ids...)
+	if err != nil {
+		return nil, storeError(op, err)
+	}
+	s.clock.learn(res.Now, s.now())
+	out := make([]*stored, len(ids))
+	for i, e := range res.Entries {
+		if e.Version == 0 {
+			continue
+		}
+		rec, err := decodeRecord(e.Value)
+		if err != nil {
+			return nil, storeError(op, err)
+		}
+		out[i] = &stored{rec, e.Version}
+	}
+	return out, nil
+}
+
+// loadLive reads the instrument of a tenant for an operation on it. Another
+// tenant's, one that was never completed, and one that never was are the same: NotFound.
+func (s *Service) loadLive(ctx context.Context, op, tenant, id string) (stored, error) {
+	for range 2 { // an alias leads to its instrument, which is no alias
+		recs, err := s.load(ctx, op, id)
+		if err != nil {
+			return stored{}, err
+		}
+		rec := recs[0]
+		switch {
+		case rec == nil || rec.Tenant != tenant || rec.State != StateCompleted:
+			return stored{}, notFound(op)
+		case rec.AliasOf != "":
+			id = rec.AliasOf
+		case !rec.live():
+			return *rec, &normalize.Error{
+				Code: normalize.InstrumentDeleted, Outcome: normalize.Rejected, Op: op, Msg: "the instrument was deleted",
+			}
+		default:
+			return *rec, nil
+		}
+	}
+	return stored{}, notFound(op)
+}
+
+// change loads a live instrument, applies fn and writes the result; it starts
+// again when another request was faster. fn must be a pure function of the record.
+func (s *Service) change(ctx context.Context, op string, cur stored, fn func(Record) (Record, error)) (stored, error) {
+	for range 10 {
+		next, err := fn(cur.Record)
+		if err != nil {
+			return cur, &normalize.Error{
+				Code: normalize.InstrumentDeleted, Outcome: normalize.Rejected, Op: op, Msg: "the instrument was deleted", Err: err,
+			}
+		}
+		written, _, err := s.put(ctx, op, cur, next)
+		if !errors.Is(err, errChanged) {
+			return written, err
+		}
+		cur = written
+	}
+	return cur, &normalize.Error{
+		Code: normalize.Conflict, Outcome: normalize.Applied, Op: op, Msg: "too many requests change the instrument at the same time",
+		RetryAfter: time.Second,
+	}
+}
+
+// nowAtStore is the time on the store's clock, by which leases are measured, so
+// that a gateway whose own clock is wrong steals none. It asks the store once,
+// then keeps the difference up to date from every answer.
+func (s *Service) nowAtStore(ctx context.Context) (time.Time, error) {
+	if !s.clock.known() {
+		res, err := s.store.Load(ctx)
+		if err != nil {
+			return time.Time{}, storeError("", err)
+		}
+		s.clock.learn(res.Now, s.now())
+	}
+	return s.clock.at(s.now()), nil
+}

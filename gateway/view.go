@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"time"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// merge returns v with what a provider shows put over it. What a provider does
+// not tell stays: BigCommerce shows no address of a bank account, Rebilly no
+// instrument identifier.
+func (v View) merge(ins adapters.Instrument) View {
+	v.Type, v.Default = ins.Type, ins.Default
+	if ins.Card != nil {
+		card := *ins.Card
+		if v.Card != nil {
+			keep(&card.BIN, v.Card.BIN)
+			keep(&card.Last4, v.Card.Last4)
+			keep(&card.IssuerCountry, v.Card.IssuerCountry)
+			keep(&card.IssuerName, v.Card.IssuerName)
+			if card.Brand == "" || card.Brand == normalize.BrandOther {
+				card.Brand = v.Card.Brand
+			}
+		}
+		v.Card = &card
+	}
+	if ins.BankAccount != nil {
+		account := *ins.BankAccount
+		if v.BankAccount != nil {
+			keep(&account.Last4, v.BankAccount.Last4)
+			keep(&account.RoutingNumber, v.BankAccount.RoutingNumber)
+			keep(&account.AccountType, v.BankAccount.AccountType)
+			keep(&account.BankName, v.BankAccount.BankName)
+		}
+		v.BankAccount = &account
+	}
+	if ins.PayPal != nil {
+		v.PayPal = ins.PayPal
+	}
+	if ins.BillingAddress != nil {
+		v.BillingAddress = ins.BillingAddress
+	}
+	return v
+}
+
+func keep[T ~string](field *T, before T) {
+	if *field == "" {
+		*field = before
+	}
+}
+
+// withMetadata returns v with a merge patch applied to its metadata.
+func (v View) withMetadata(patch map[string]*string, clear bool) View {
+	m := map[string]string{}
+	if !clear {
+		maps.Copy(m, v.Metadata)
+	}
+	for k, value := range patch {
+		if value == nil {
+			delete(m, k)
+		} else {
+			m[k] = *value
+		}
+	}
+	v.Metadata = m
+	return v
+}
+
+// instrument renders the record for callers. It must be completed and no alias.
+func (r Record) instrument(now time.Time) normalize.Instrument {
+	out := normalize.Instrument{
+		Object: "instrument", ID: r.ID, CustomerID: r.CustomerID,
+		Metadata: map[string]string{}, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if r.View == nil {
+		return out
+	}
+	v := *r.View
+	out.Type, out.Default, out.Card, out.BankAccount, out.PayPal = v.Type, v.Default, v.Card, v.BankAccount, v.PayPal
+	out.BillingAddress, out.FingerprintOf = v.BillingAddress, v.FingerprintOf
+	if v.Fingerprint != "" {
+		fp := v.Fingerprint
+		out.Fingerprint = &fp
+	}
+	maps.Copy(out.Metadata, v.Metadata)
+	for _, t := range r.Tokens {
+		out.ProviderTokens = append(out.ProviderTokens, normalize.ProviderToken{
+			Provider: t.Provider, ProviderType: t.ProviderType, Role: t.Role, Status: t.Status,
+			References: t.References, ProviderStatus: t.ProviderStatus, SyncedAt: t.SyncedAt,
+		})
+	}
+	out.Status = r.status(now)
+	return out
+}
+
+// status is the instrument's own: what the gateway holds, then the expiry date,
+// then the primary's word.
+func (r Record) status(now time.Time) normalize.Status {
+	primary := r.primary().Status
+	switch {
+	case r.Held || primary == normalize.StatusDeactivated:
+		return normalize.StatusDeactivated
+	case r.View.Card != nil && normalize.Expired(r.View.Card.ExpMonth, r.View.Card.ExpYear, now):
+		return normalize.StatusExpired
+	default:
+		return primary
+	}
+}
+
+// ETag is the strong entity tag of an instrument as shown, quotes included. It
+// changes with everything that a caller could see change, and not with the time
+// at which the provider was last asked.
+func ETag(ins normalize.Instrument) string {
+	tokens := make([]normalize.ProviderToken, len(ins.ProviderTokens))
+	for i, t := range ins.ProviderTokens {
+		// The references are the same for every caller or hidden: one tag serves both.
+		t.SyncedAt, t.References = time.Time{}, nil
+		tokens[i] = t
+	}
+	ins.ProviderTokens = tokens
+	b, err := json.Marshal(ins)
+	if err != nil {
+		panic("gateway: an instrument is always encodable: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// operation renders the record as the operation of its create.
+func (r Record) operation() Operation {
+	op := Operation{
+		Object: "operation", ID: r.ID, State: r.State, Outcome: r.outcome(), Attempts: r.attemptViews(),
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	switch {
+	case r.AliasOf != "":
+		op.Instrument = r.AliasOf
+	case r.State == StateCompleted:
+		op.Instrument = r.ID
+	}
+	return op
+}
+
+func (r Record) attemptViews() []AttemptView {
+	out := make([]AttemptView, 0, len(r.Attempts))
+	for _, a := range r.Attempts {
+		outcome := a.Outcome
+		if outcome == "" {
+			outcome = normalize.Unknown // it is running, or its gateway died
+		}
+		out = append(out, AttemptView{Provider: a.Provider, Outcome: outcome, Code: a.Code, MS: a.MS})
+	}
+	return out
+}
