@@ -23,9 +23,15 @@ func Capabilities(a Adapter) []Capability {
 		name Capability
 		has  bool
 	}{
-		{CanCreate, has[Creator](a)}, {CanCreateCustomer, has[CustomerCreator](a)}, {CanList, has[Lister](a)},
-		{CanUpdate, has[Updater](a)}, {CanSetDefault, has[DefaultSetter](a)}, {CanDeactivate, has[Deactivator](a)},
-		{CanDelete, has[Deleter](a)}, {CanDeleteVault, has[VaultDeleter](a)}, {CanBulkDelete, has[BulkDeleter](a)},
+		{CanCreate, has[Creator](a)},
+		{CanCreateCustomer, has[CustomerCreator](a)},
+		{CanList, has[Lister](a)},
+		{CanUpdate, has[Updater](a)},
+		{CanSetDefault, has[DefaultSetter](a)},
+		{CanDeactivate, has[Deactivator](a)},
+		{CanDelete, has[Deleter](a)},
+		{CanDeleteVault, has[VaultDeleter](a)},
+		{CanBulkDelete, has[BulkDeleter](a)},
 	} {
 		if c.has {
 			out = append(out, c.name)

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// slowSample is the round trip from which on a reading of the store's clock says
+// too little about the difference: the gateway may have been stopped in between.
+const slowSample = time.Second
+
 // clock keeps how far the store's clock is ahead of this gateway's.
 type clock struct {
 	mu      sync.Mutex
@@ -12,13 +16,19 @@ type clock struct {
 	ahead   time.Duration
 }
 
-func (c *clock) learn(store, local time.Time) {
+// learn takes the store's time from an answer that was asked for at sent and came
+// at received, on the gateway's clock.
+func (c *clock) learn(store, sent, received time.Time) {
 	if store.IsZero() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.learned, c.ahead = true, store.Sub(local)
+	trip := received.Sub(sent)
+	if c.learned && (trip < 0 || trip > slowSample) {
+		return
+	}
+	c.learned, c.ahead = true, store.Sub(sent.Add(trip/2))
 }
 
 func (c *clock) known() bool {

@@ -13,7 +13,7 @@ import (
 // comes back is the instrument, or the operation while the outcome is unknown. It
 // fails with a [*Failure] or a [*normalize.Error].
 func (s *Service) Create(ctx context.Context, tenant string, in normalize.CreateInput, idempotencyKey string) (Created, error) {
-	t := s.tenants[tenant]
+	t := s.tenant(tenant)
 	if errs := s.checkCreate(t, in); len(errs) > 0 {
 		return Created{}, normalize.Invalid(errs...)
 	}
@@ -115,6 +115,7 @@ func (s *Service) idsOf(tenant, idempotencyKey string) []string {
 // run tries the candidates in order, the next one only while every attempt before
 // was provably not sent.
 func (c *creation) run(ctx context.Context, cur stored) (Created, error) {
+	c.refused, c.last = nil, nil
 	for _, cand := range c.decision.Candidates {
 		permit := c.admit(cand)
 		if permit == nil {
@@ -154,29 +155,30 @@ func (c *creation) noteNotSent(err error) {
 // attempt writes the attempt down, makes it, and completes the record. done says
 // that created and err are the answer; otherwise the next candidate may be tried from next.
 func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur stored) (next stored, done bool, created Created, err error) {
-	s, src := c.s, c.in.Sources[cand.Source]
-	begun, err := cur.begin(m.p.name, s.owner, s.clock.at(s.now()), s.lease)
+	defer m.release() // unless the call was made, which ends it
+	s, src, start := c.s, c.in.Sources[cand.Source], c.s.now()
+	begun, err := cur.begin(m.p.name, s.owner, s.clock.at(start), s.lease)
 	if err != nil {
-		m.release()
-		return cur, true, Created{}, storeError("create", err)
+		return cur, true, Created{}, internalError("create", err)
 	}
 	begun.Claims = c.claims(m.p, src)
-	custKey := customerEntryKey(c.tenant.Name, c.in.CustomerID)
-	next, res, err := s.put(ctx, "create", cur, begun, custKey)
-	if err != nil {
+	next, res, err := s.put(ctx, "create", cur, begun, customerEntryKey(c.tenant.Name, c.in.CustomerID))
+	if errors.Is(err, errChanged) {
 		m.release()
-		if errors.Is(err, errChanged) {
-			created, err = c.resume(ctx, next, res.Now)
-		}
+		created, err = c.resume(ctx, next, res.Now)
 		return next, true, created, err
 	}
+	if err != nil {
+		return next, true, Created{}, err
+	}
 	if owner := otherOwner(res.Owners, next.ID); owner != "" {
-		after, created, err := c.duplicate(ctx, m.p, next, owner)
-		if after == nil {
-			m.release()
+		if next, done, created, err = c.duplicate(ctx, m, src, next, owner); done {
 			return next, true, created, err
 		}
-		next = *after
+	}
+	if s.now().Sub(start)+m.p.timeout > s.lease {
+		created, err = c.notDone(ctx, next, storeError("create", errLate))
+		return next, true, created, err
 	}
 	ins, callErr := c.call(ctx, m, src, res.Loaded[0])
 	if callErr == nil {
@@ -195,3 +197,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	created, err = c.failed(ctx, next, e)
 	return next, true, created, err
 }
+
+// errLate says that an attempt was written down too long ago to begin now: by its
+// end another gateway could have taken the record for abandoned.
+var errLate = errors.New("the store took so long that the attempt's lease is nearly over")

@@ -51,10 +51,16 @@ func harmless(err error) error {
 func (c *creation) inRequest(err error, source int) *normalize.Error {
 	e := *asError(err)
 	e.Op = "create"
+	if e.Outcome != normalize.NotSent && e.Outcome != normalize.Rejected {
+		e.Outcome = normalize.Unknown // also for an adapter that forgot to say
+	}
+	if len(e.Fields) == 0 {
+		return &e
+	}
 	fields := make([]normalize.FieldError, len(e.Fields))
 	for i, f := range e.Fields {
-		if rest, ok := strings.CutPrefix(f.Pointer, "/source/"); ok {
-			f.Pointer = "/sources/" + strconv.Itoa(source) + "/" + rest
+		if rest, ok := strings.CutPrefix(f.Pointer, "/source"); ok && (rest == "" || rest[0] == '/') {
+			f.Pointer = "/sources/" + strconv.Itoa(source) + rest
 		}
 		fields[i] = f
 	}
@@ -67,13 +73,28 @@ func (c *creation) inRequest(err error, source int) *normalize.Error {
 // source names one.
 func (c *creation) claims(p *Provider, src normalize.Source) []string {
 	if src.ProviderReference != nil {
-		return []string{referenceClaim(c.s.current(), p.name, p.locate(src.ProviderReference.References))}
+		return c.s.referenceClaims(p, src.ProviderReference.References)
 	}
 	identity := identityOf(src)
 	if identity == "" || c.tenant.Duplicates == DuplicatesAllow {
 		return nil
 	}
-	return []string{numberClaim(c.tenant.Name, c.in.CustomerID, p.name, c.s.current().fingerprint(identity))}
+	var out []string
+	for _, key := range c.s.keys {
+		out = append(out, numberClaim(c.tenant.Name, c.in.CustomerID, p.name, key.fingerprint(identity)))
+	}
+	return out
+}
+
+// referenceClaims name a place at a provider once with each reference key: what
+// was claimed before a new key came must be found, too.
+func (s *Service) referenceClaims(p *Provider, refs normalize.References) []string {
+	place := p.locate(refs)
+	out := make([]string, len(s.keys))
+	for i, key := range s.keys {
+		out[i] = referenceClaim(key, p.name, place)
+	}
+	return out
 }
 
 // otherOwner returns who holds a claim instead of id; "" if id holds them all.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,7 +48,7 @@ func pending(r Record) Created {
 // replay answers what the first request was answered.
 func replay(r Record) (Created, error) {
 	if r.Answer.Error != nil {
-		return Created{}, &Failure{Err: r.Answer.Error.err(), OperationID: r.ID, Attempts: r.attemptViews(), Replayed: true}
+		return Created{}, &Failure{Err: r.Answer.Error.err(), OperationID: r.ID, Attempts: r.Answer.Attempts, Replayed: true}
 	}
 	ins := *r.Answer.Instrument
 	out := Created{Instrument: ins, Replayed: true, Deduplicated: r.Answer.Deduplicated}
@@ -67,7 +68,9 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 	if err != nil {
 		return pending(cur.Record), nil
 	}
-	next.Claims = withClaim(cur.Claims, referenceClaim(s.current(), p.name, p.locate(ins.References)))
+	next.Answer.Deduplicated = ins.Existing
+	places := s.referenceClaims(p, ins.References)
+	next.Claims = append(slices.DeleteFunc(slices.Clone(cur.Claims), func(c string) bool { return slices.Contains(places, c) }), places...)
 	done, res, err := s.put(ctx, "create", cur, next)
 	switch {
 	case errors.Is(err, errChanged):
@@ -77,8 +80,9 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 		s.log.Error("a stored instrument could not be recorded", zap.String("instrument", cur.ID), zap.String("provider", p.name), zap.Error(err))
 		return pending(cur.Record), nil
 	}
-	if owner := otherOwner(res.Owners, done.ID); owner != "" {
-		return c.becomeAlias(ctx, p, done, owner, ins)
+	// A number that another record took meanwhile says nothing about this place.
+	if owner := otherOwner(res.Owners[len(res.Owners)-len(places):], done.ID); owner != "" {
+		return c.becomeAlias(ctx, p, src, done, owner, ins)
 	}
 	if view.Default {
 		s.clearOtherDefaults(ctx, done.Record)
@@ -96,27 +100,21 @@ func (c *creation) fingerprint(p *Provider, src normalize.Source, ins adapters.I
 	return "", ""
 }
 
-func withClaim(claims []string, claim string) []string {
-	for _, c := range claims {
-		if c == claim {
-			return claims
-		}
-	}
-	return append(append([]string{}, claims...), claim)
-}
-
 // failed writes down a definitive rejection, or that the effect is unknown, and answers it.
 func (c *creation) failed(ctx context.Context, cur stored, e *normalize.Error) (Created, error) {
 	next, err := cur.ended(e, c.s.clock.at(c.s.now()))
 	if err != nil {
 		return pending(cur.Record), nil
 	}
+	if next.Answer != nil {
+		next.Answer.Attempts = c.attempts(next)
+	}
 	done, _, err := c.s.put(ctx, "create", cur, next)
 	if err != nil && !errors.Is(err, errChanged) {
 		c.s.log.Error("the end of an attempt could not be recorded", zap.String("instrument", cur.ID), zap.Error(err))
 		done = stored{Record: next}
 	}
-	if e.Outcome == normalize.Unknown {
+	if next.State == StateUnknown {
 		c.s.log.Warn("the effect of a create is unknown", zap.String("instrument", cur.ID), zap.Error(e))
 		return pending(done.Record), nil
 	}
@@ -124,7 +122,9 @@ func (c *creation) failed(ctx context.Context, cur stored, e *normalize.Error) (
 }
 
 // attempts are those of the record, after the candidates that were passed over.
-func (c *creation) attempts(r Record) []AttemptView { return append(c.refused, r.attemptViews()...) }
+func (c *creation) attempts(r Record) []AttemptView {
+	return slices.Concat(c.refused, r.attemptViews())
+}
 
 // exhausted answers a request that no candidate could take: nothing was sent, and
 // the same key may try again.

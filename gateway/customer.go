@@ -50,7 +50,7 @@ func decodeCustomer(e Entry, tenant, id string) (storedCustomer, error) {
 }
 
 func (s *Service) loadCustomer(ctx context.Context, op, tenant, id string) (storedCustomer, error) {
-	res, err := s.store.Load(ctx, customerEntryKey(tenant, id))
+	res, err := s.loadEntries(ctx, customerEntryKey(tenant, id))
 	if err != nil {
 		return storedCustomer{}, storeError(op, err)
 	}
@@ -83,7 +83,7 @@ func (s *Service) changeCustomer(ctx context.Context, op string, cur storedCusto
 		if err != nil {
 			return cur, storeError(op, err)
 		}
-		res, err := s.store.Write(ctx, Write{
+		res, err := s.write(ctx, Write{
 			Key: customerEntryKey(cur.Tenant, cur.ID), Expect: cur.version, Value: value, Nonce: nonce(),
 		})
 		if err != nil {
@@ -133,7 +133,7 @@ func (s *Service) customerReference(ctx context.Context, p *Provider, tenant str
 		}
 		if err := pause(ctx, 25*time.Millisecond); err != nil {
 			return "", &normalize.Error{
-				Code: normalize.ProviderTimeout, Outcome: normalize.NotSent, Op: "create_customer",
+				Code: normalize.Conflict, Outcome: normalize.NotSent, Op: "create_customer", RetryAfter: time.Second,
 				Msg: "another request is still making the customer at the provider", Err: err,
 			}
 		}

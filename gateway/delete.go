@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
@@ -31,6 +32,9 @@ func (s *Service) Delete(ctx context.Context, tenant, id string, scope DeleteSco
 	})
 	if normalize.CodeOf(err) == normalize.InstrumentDeleted {
 		return nil // another request was faster
+	}
+	if scope != ScopeGateway {
+		return afterEffect(err)
 	}
 	return err
 }
@@ -86,14 +90,14 @@ func (s *Service) callDelete(ctx context.Context, p *Provider, cur stored, remov
 // instrument, the same at every provider: refuse it, or make another one the
 // default first. A customer's only instrument may always go.
 func (s *Service) beforeDefaultGoes(ctx context.Context, p *Provider, cur stored) error {
-	var heir *stored
+	var heirs []stored
 	err := s.eachOfCustomer(ctx, "delete", cur.Tenant, cur.CustomerID, func(other stored) error {
 		if other.ID != cur.ID && other.primary().Provider == p.name && other.status(s.clock.at(s.now())) == normalize.StatusActive {
-			heir = &other // the newest wins
+			heirs = append(heirs, other)
 		}
 		return nil
 	})
-	if err != nil || heir == nil {
+	if err != nil || len(heirs) == 0 {
 		return err
 	}
 	if !s.promoteDefault {
@@ -103,9 +107,16 @@ func (s *Service) beforeDefaultGoes(ctx context.Context, p *Provider, cur stored
 		}
 	}
 	def := true
-	_, err = s.update(ctx, *heir, normalize.UpdateInput{Default: &def})
-	if normalize.CodeOf(err) == normalize.UnsupportedOperation {
-		return nil // a provider without defaults has no rule about them
+	for _, heir := range slices.Backward(heirs) { // the newest first
+		_, err = s.update(ctx, heir, normalize.UpdateInput{Default: &def})
+		switch normalize.CodeOf(err) {
+		case normalize.UnsupportedOperation:
+			return nil // a provider without defaults has no rule about them
+		case normalize.InstrumentDeleted:
+			err = nil // gone at the provider: the next one
+		default:
+			return err
+		}
 	}
 	return err
 }
@@ -156,11 +167,15 @@ func (s *Service) Deactivate(ctx context.Context, tenant, id string) (Read, erro
 		if err != nil {
 			return cur, gone("deactivate", err)
 		}
-		return s.change(ctx, "deactivate", cur, func(r Record) (Record, error) {
+		after, err := s.change(ctx, "deactivate", cur, func(r Record) (Record, error) {
+			if !r.live() {
+				return r.refuse("deactivate")
+			}
 			now := s.clock.at(s.now())
 			token, view := r.refreshed(p, ins, now)
 			return r.changed(token, view, now)
 		})
+		return after, afterEffect(err)
 	})
 }
 

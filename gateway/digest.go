@@ -42,7 +42,8 @@ func requestDigest(key ReferenceKey, tenant string, in normalize.CreateInput) ma
 
 // differing returns the first member, in order, in which two digests differ; "" if none.
 func differing(a, b map[string]string) string {
-	all := maps.Clone(a)
+	all := map[string]string{}
+	maps.Copy(all, a)
 	maps.Copy(all, b)
 	for _, pointer := range slices.Sorted(maps.Keys(all)) {
 		if a[pointer] != b[pointer] {

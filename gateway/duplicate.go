@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,66 +10,74 @@ import (
 	"github.com/polyvault/polyvault/normalize"
 )
 
-// duplicate handles a create whose claim another record holds. after is set when
-// the claim was taken over, since its holder is gone, and the create goes on from
-// there; else created and err are the answer.
-func (c *creation) duplicate(ctx context.Context, p *Provider, cur stored, owner string) (after *stored, created Created, err error) {
+// duplicate handles a create whose claim another record holds. Either the claim is
+// taken over, since its holder is gone, and the create goes on from next; or done
+// is set, and created and err are the answer.
+func (c *creation) duplicate(ctx context.Context, m *permit, src normalize.Source, cur stored, owner string) (next stored, done bool, created Created, err error) {
 	recs, err := c.s.load(ctx, "create", owner)
 	if err != nil {
-		return nil, Created{}, err
+		created, err = c.notDone(ctx, cur, asError(err))
+		return cur, true, created, err
 	}
-	holder := recs[0]
-	adopting := c.adopts()
+	holder, adopting := recs[0], src.ProviderReference != nil
 	switch {
-	case holder == nil || holder.State == StateFailed || holder.State == StateCompleted && !holder.live():
-		next, err := c.takeOver(ctx, cur, owner)
+	case abandoned(holder, adopting):
+		next, err = c.takeOver(ctx, cur, owner, holder)
 		if err != nil {
-			return nil, Created{}, err
+			created, err = c.notDone(ctx, cur, asError(err))
+			return cur, true, created, err
 		}
-		return next, Created{}, nil
+		return next, false, Created{}, nil
 	case holder.live() && holder.Tenant == c.tenant.Name && holder.CustomerID == c.in.CustomerID:
-		created, err = c.updateInstead(ctx, p, cur, *holder, adopting)
-		return nil, created, err
+		m.release() // the update has a permit of its own
+		created, err = c.updateInstead(ctx, m.p, src, cur, *holder)
 	case holder.live() && adopting:
 		// The place belongs to somebody else, and whose it is must not show.
 		created, err = c.notDone(ctx, cur, notFound("create"))
-		return nil, created, err
 	default:
-		created, err = c.notDone(ctx, cur, &normalize.Error{
-			Code: normalize.Conflict, Outcome: normalize.NotSent, Op: "create",
-			Msg: "another request is storing the same card for this customer", RetryAfter: time.Second,
-		})
-		return nil, created, err
+		created, err = c.notDone(ctx, cur, beingStored())
+	}
+	return cur, true, created, err
+}
+
+// abandoned reports whether a claim's holder has no use for it any more. What a
+// provider deactivated for good is no reason not to store the number again.
+func abandoned(holder *stored, adopting bool) bool {
+	return holder == nil || holder.State == StateFailed || holder.State == StateCompleted && !holder.live() ||
+		holder.live() && !adopting && holder.primary().Status == normalize.StatusDeactivated
+}
+
+func beingStored() *normalize.Error {
+	return &normalize.Error{
+		Code: normalize.Conflict, Outcome: normalize.NotSent, Op: "create",
+		Msg: "another request is storing the same card for this customer", RetryAfter: time.Second,
 	}
 }
 
-func (c *creation) adopts() bool {
-	for _, src := range c.in.Sources {
-		if src.ProviderReference != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// takeOver moves the claims of a record that is gone to cur.
-func (c *creation) takeOver(ctx context.Context, cur stored, owner string) (*stored, error) {
-	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce()}
+// takeOver moves the claims of a record that is gone to cur. It fails with
+// Conflict if another request was faster, or if the holder has come back to life
+// since it was loaded.
+func (c *creation) takeOver(ctx context.Context, cur stored, owner string, holder *stored) (stored, error) {
+	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce(), Load: []string{recordKey(owner)}}
 	for _, claim := range cur.Claims {
 		w.Release = append(w.Release, Claim{Key: claim, Owner: owner})
 		w.Claims = append(w.Claims, Claim{Key: claim, Owner: cur.ID})
 	}
-	res, err := c.s.store.Write(ctx, w)
+	res, err := c.s.write(ctx, w)
 	if err != nil {
-		return nil, storeError("create", err)
+		return cur, storeError("create", err)
 	}
-	if !res.Applied || otherOwner(res.Owners, cur.ID) != "" {
-		return nil, &normalize.Error{
-			Code: normalize.Conflict, Outcome: normalize.NotSent, Op: "create",
-			Msg: "another request is storing the same card for this customer", RetryAfter: time.Second,
-		}
+	if res.Applied {
+		cur.version = res.Current.Version
 	}
-	return &stored{cur.Record, res.Current.Version}, nil
+	var seen uint64
+	if holder != nil {
+		seen = holder.version
+	}
+	if !res.Applied || otherOwner(res.Owners, cur.ID) != "" || res.Loaded[0].Version != seen {
+		return cur, beingStored()
+	}
+	return cur, nil
 }
 
 // notDone closes a record with nothing sent and answers e; the same key may try again.
@@ -91,11 +98,17 @@ func (c *creation) notDone(ctx context.Context, cur stored, e *normalize.Error) 
 }
 
 // updateInstead applies the rule "update": the instrument that holds the number
-// gets the new expiry and address, and answers for this request.
-func (c *creation) updateInstead(ctx context.Context, p *Provider, cur, holder stored, adopting bool) (Created, error) {
-	if !adopting {
-		src := c.in.Sources[c.sourceFor(p)]
-		updated, err := c.s.update(ctx, holder, updateFrom(src, c.in))
+// gets the new expiry and address, and answers for this request. A place that is
+// adopted again is left as it is.
+func (c *creation) updateInstead(ctx context.Context, p *Provider, src normalize.Source, cur, holder stored) (Created, error) {
+	if src.ProviderReference == nil {
+		updated, err := c.s.update(ctx, holder, updateFrom(p, src, c.in))
+		if err == nil && updated.Held {
+			updated, err = c.s.hold(ctx, "create", updated, false)
+		}
+		if normalize.CodeOf(err) == normalize.InstrumentDeleted {
+			return c.storeAfresh(ctx, cur, holder)
+		}
 		if err != nil {
 			return c.notDone(ctx, cur, asError(err))
 		}
@@ -106,31 +119,47 @@ func (c *creation) updateInstead(ctx context.Context, p *Provider, cur, holder s
 	if err != nil {
 		return pending(cur.Record), nil
 	}
-	if _, _, err := c.s.put(ctx, "create", cur, next); err != nil && !errors.Is(err, errChanged) {
-		return Created{}, err
+	if done, _, err := c.s.put(ctx, "create", cur, next); err != nil {
+		c.s.log.Warn("a duplicate could not be recorded", zap.String("instrument", cur.ID), zap.Error(err))
+		return pending(done.Record), nil
 	}
 	return Created{Instrument: holder.instrument(now), Provider: p.name, Deduplicated: true}, nil
 }
 
-func (c *creation) sourceFor(p *Provider) int {
-	for _, cand := range c.decision.Candidates {
-		if cand.Provider == p.name {
-			return cand.Source
-		}
+// storeAfresh goes on with a create whose duplicate the provider no longer has: the
+// provider said so, which is the one reason to end a record without being asked.
+func (c *creation) storeAfresh(ctx context.Context, cur, holder stored) (Created, error) {
+	_, err := c.s.change(ctx, "create", holder, func(r Record) (Record, error) { return r.deleted(c.s.clock.at(c.s.now())) })
+	if err != nil && normalize.CodeOf(err) != normalize.InstrumentDeleted {
+		return c.notDone(ctx, cur, asError(err))
 	}
-	return 0
+	next, err := cur.ended(beingStored(), c.s.clock.at(c.s.now()))
+	if err == nil {
+		next, err = next.failed()
+	}
+	if err != nil {
+		return pending(cur.Record), nil
+	}
+	closed, _, err := c.s.put(ctx, "create", cur, next)
+	if err != nil {
+		return Created{}, &Failure{Err: asError(err), OperationID: cur.ID, Attempts: c.attempts(next)}
+	}
+	return c.run(ctx, closed)
 }
 
-// updateFrom is the change that storing a source again makes to the instrument that has its number.
-func updateFrom(src normalize.Source, in normalize.CreateInput) normalize.UpdateInput {
+// updateFrom is the change that storing a source again makes to the instrument
+// that has its number, as far as the provider can change it.
+func updateFrom(p *Provider, src normalize.Source, in normalize.CreateInput) normalize.UpdateInput {
 	out := normalize.UpdateInput{}
-	if src.Card != nil {
-		out.ExpMonth, out.ExpYear = &src.Card.ExpMonth, &src.Card.ExpYear
+	if _, ok := p.adapter.(adapters.Updater); ok {
+		if src.Card != nil {
+			out.ExpMonth, out.ExpYear = &src.Card.ExpMonth, &src.Card.ExpYear
+		}
+		if in.BillingAddress != nil {
+			out.BillingAddress = normalize.PatchOf(*in.BillingAddress)
+		}
 	}
-	if in.BillingAddress != nil {
-		out.BillingAddress = normalize.PatchOf(*in.BillingAddress)
-	}
-	if in.Default {
+	if _, ok := p.adapter.(adapters.DefaultSetter); ok && in.Default {
 		out.Default = &in.Default
 	}
 	for k, v := range in.Metadata {
@@ -144,28 +173,33 @@ func updateFrom(src normalize.Source, in normalize.CreateInput) normalize.Update
 
 // becomeAlias ends a create whose provider answered with an instrument that the
 // gateway has already: the first one answers for both.
-func (c *creation) becomeAlias(ctx context.Context, p *Provider, done stored, owner string, ins adapters.Instrument) (Created, error) {
+func (c *creation) becomeAlias(ctx context.Context, p *Provider, src normalize.Source, done stored, owner string, ins adapters.Instrument) (Created, error) {
 	now := c.s.clock.at(c.s.now())
 	recs, err := c.s.load(ctx, "create", owner)
 	if err != nil {
 		return pending(done.Record), nil
 	}
 	first := recs[0]
+	mine := Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}
 	if first == nil || !first.live() {
 		// Its holder is gone, so the place is this record's.
-		after, err := c.takeOver(ctx, done, owner)
-		if err != nil {
+		if _, err := c.takeOver(ctx, done, owner, first); err != nil {
 			return pending(done.Record), nil
 		}
-		return Created{Instrument: after.instrument(now), Provider: p.name}, nil
+		return mine, nil
 	}
 	if first.Tenant != done.Tenant || first.CustomerID != done.CustomerID {
 		c.s.log.Error("two customers' instruments are one at the provider", zap.String("provider", p.name),
 			zap.String("instrument", first.ID), zap.String("other", done.ID))
-		return Created{Instrument: done.instrument(now), Provider: p.name}, nil
+		return mine, nil
 	}
+	again := updateFrom(p, src, c.in)
 	changed, err := c.s.change(ctx, "create", *first, func(r Record) (Record, error) {
-		return r.changed(tokenOf(p, normalize.RolePrimary, ins, now), r.View.merge(ins), now)
+		if !r.live() {
+			return r.refuse("alias")
+		}
+		token := tokenOf(p, r.primary().Role, ins, now)
+		return r.changed(token, r.View.merge(ins).withMetadata(again.Metadata, false), now)
 	})
 	if err != nil {
 		return pending(done.Record), nil
@@ -174,8 +208,11 @@ func (c *creation) becomeAlias(ctx context.Context, p *Provider, done stored, ow
 	if err != nil {
 		return pending(done.Record), nil
 	}
-	if _, _, err := c.s.put(ctx, "create", done, next); err != nil && !errors.Is(err, errChanged) {
+	if _, _, err := c.s.put(ctx, "create", done, next); err != nil {
 		return pending(done.Record), nil
+	}
+	if changed.View.Default {
+		c.s.clearOtherDefaults(ctx, changed.Record)
 	}
 	return Created{Instrument: changed.instrument(now), Provider: p.name, Deduplicated: true}, nil
 }

@@ -84,7 +84,7 @@ func New(c Config) (*Service, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	s := &Service{
-		store: c.Store, keys: c.Keys, routes: c.Routes, owner: c.Owner, now: c.Now, log: c.Log,
+		store: bounded{c.Store}, keys: c.Keys, routes: c.Routes, owner: c.Owner, now: c.Now, log: c.Log,
 		staleIfError: c.StaleIfError, lease: c.Lease, promoteDefault: c.PromoteDefault,
 		providers: map[string]*Provider{}, tenants: map[string]Tenant{},
 	}
@@ -107,6 +107,11 @@ func New(c Config) (*Service, error) {
 		s.providers[pc.Name] = newProvider(pc, s.log)
 		s.order = append(s.order, pc.Name)
 	}
+	for _, p := range s.providers {
+		if s.lease < p.timeout+leaseMargin {
+			return nil, fmt.Errorf("gateway: a lease of %v is too short for provider %q, whose calls take up to %v", s.lease, p.name, p.timeout)
+		}
+	}
 	for _, t := range c.Tenants {
 		if t.Duplicates == "" {
 			t.Duplicates = DuplicatesUpdate
@@ -123,6 +128,17 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
+// leaseMargin is how much longer than a provider's call a lease is at least.
+const leaseMargin = time.Second
+
+// tenant returns a tenant's rules; one that is not configured gets the strictest.
+func (s *Service) tenant(name string) Tenant {
+	if t, ok := s.tenants[name]; ok {
+		return t
+	}
+	return Tenant{Name: name, Duplicates: DuplicatesUpdate}
+}
+
 // current is the reference key that new ids are made with.
 func (s *Service) current() ReferenceKey { return s.keys[0] }
 
@@ -132,6 +148,17 @@ func storeError(op string, err error) *normalize.Error {
 		Code: normalize.StoreUnavailable, Outcome: normalize.NotSent, Op: op,
 		Msg: "the gateway's store cannot answer: nothing was sent to a provider", RetryAfter: time.Second, Err: err,
 	}
+}
+
+// afterEffect is a failure of the store after the provider has done its part: it
+// must not read as if nothing had happened.
+func afterEffect(err error) error {
+	if err == nil || normalize.OutcomeOf(err) != normalize.NotSent {
+		return err
+	}
+	out := *asError(err)
+	out.Outcome, out.Msg = normalize.Applied, "the provider did it, but the gateway could not record that: send the request again"
+	return &out
 }
 
 func notFound(op string) *normalize.Error {

@@ -15,6 +15,9 @@ func recordKey(id string) string { return id }
 
 func customerEntryKey(tenant, customer string) string { return "cus/" + tenant + "/" + customer }
 
+// isNumberClaim tells a claim on a number from one on a place.
+func isNumberClaim(claim string) bool { return strings.HasPrefix(claim, "num/") }
+
 // referenceClaim names a place at a provider; whoever holds it is the instrument that lives there.
 func referenceClaim(key ReferenceKey, provider, reference string) string {
 	return "ref/" + provider + "/" + hex.EncodeToString(key.mac("reference", provider, reference)[:16])

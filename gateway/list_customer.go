@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -176,7 +177,26 @@ func (s *Service) fold(ctx context.Context, cust storedCustomer, known map[strin
 			}
 		}
 	}
-	return all, nil
+	return append(all, s.elsewhere(known, lists, out)...), nil
+}
+
+// elsewhere are the known instruments at providers that were not asked, since they
+// are not configured any more: they are shown as last seen.
+func (s *Service) elsewhere(known map[string]stored, lists []providerList, out *CustomerPage) []stored {
+	asked := map[string]bool{}
+	for _, l := range lists {
+		asked[l.p.name] = true
+	}
+	var all []stored
+	for _, place := range slices.Sorted(maps.Keys(known)) {
+		provider := known[place].primary().Provider
+		if !asked[provider] {
+			asked[provider], out.Incomplete = true, true
+			out.Sources = append(out.Sources, SourceStatus{Provider: provider, Status: "stored", Code: normalize.ProviderUnavailable})
+			all = append(all, storedAt(known, provider)...)
+		}
+	}
+	return all
 }
 
 func storedAt(known map[string]stored, provider string) []stored {
@@ -217,7 +237,7 @@ func (s *Service) adopt(ctx context.Context, cust storedCustomer, p *Provider, i
 	if ins.Identity != "" {
 		view.Fingerprint, view.FingerprintOf = key.fingerprint(p.Type()+" "+ins.Identity), p.Type()
 	}
-	rec.View, rec.Claims = &view, []string{referenceClaim(key, p.name, place)}
+	rec.View, rec.Claims = &view, s.referenceClaims(p, ins.References)
 	after, res, err := s.put(ctx, "adopt", stored{}, rec)
 	switch {
 	case errors.Is(err, errChanged):
@@ -232,19 +252,30 @@ func (s *Service) adopt(ctx context.Context, cust storedCustomer, p *Provider, i
 	return after, true
 }
 
-// disown makes an adopted record the alias of the one that has the place already.
+// disown ends an adopted record whose place another one has: as the alias of an
+// instrument of the same customer; else as if it had never been, since a place
+// whose instrument was deleted here, or is another customer's, is not this one's.
 func (s *Service) disown(ctx context.Context, cur stored, owner string) (stored, bool) {
 	recs, err := s.load(ctx, "adopt", owner)
-	if err != nil || recs[0] == nil || !recs[0].live() {
-		return cur, err == nil
+	if err != nil {
+		return cur, false
 	}
-	next, err := cur.alias(recs[0].Record, s.clock.at(s.now()))
+	first := recs[0]
+	mine := first != nil && first.live() && first.Tenant == cur.Tenant && first.CustomerID == cur.CustomerID
+	var next Record
+	if mine {
+		next, err = cur.alias(first.Record, s.clock.at(s.now()))
+	} else {
+		next, err = cur.deleted(s.clock.at(s.now()))
+	}
 	if err == nil {
 		_, _, err = s.put(ctx, "adopt", cur, next)
 	}
 	if err != nil {
 		s.log.Warn("an adopted instrument could not be tied to its owner", zap.String("instrument", cur.ID), zap.Error(err))
 	}
-	mine := recs[0].Tenant == cur.Tenant && recs[0].CustomerID == cur.CustomerID
-	return *recs[0], mine
+	if !mine {
+		return stored{}, false
+	}
+	return *first, true
 }

@@ -3,7 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -63,7 +66,7 @@ func newProvider(c ProviderConfig, log *zap.Logger) *Provider {
 	if c.Timeout <= 0 || c.Timeout > maxTimeout {
 		c.Timeout = maxTimeout
 	}
-	if c.MaxInFlight == 0 {
+	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = 64
 	}
 	b := c.Breaker.withDefaults()
@@ -102,13 +105,13 @@ func (p *Provider) accepts(src normalize.Source) bool {
 type class struct {
 	slots    chan struct{}
 	breaker  *gobreaker.TwoStepCircuitBreaker[any]
-	slow     atomic.Uint32 // calls over half of the timeout since the breaker last changed
+	slow     slowRate
 	openFor  time.Duration
 	inFlight atomic.Int64
 }
 
 func newClass(provider, name string, limit int, c BreakerConfig, log *zap.Logger) *class {
-	cl := &class{slots: make(chan struct{}, limit), openFor: c.OpenFor}
+	cl := &class{slots: make(chan struct{}, limit), openFor: c.OpenFor, slow: slowRate{window: c.Window}}
 	cl.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Name:         provider + "/" + name,
 		MaxRequests:  uint32(c.Probes), //nolint:gosec // a small configured number
@@ -125,7 +128,6 @@ func newClass(provider, name string, limit int, c BreakerConfig, log *zap.Logger
 		IsExcluded:   excluded,
 		// It runs under the breaker's lock: zap's write is all that may happen here.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			cl.slow.Store(0)
 			log.Warn("circuit breaker changed", zap.String("provider", provider), zap.String("class", name),
 				zap.String("from", breakerState(from)), zap.String("to", breakerState(to)))
 		},
@@ -139,14 +141,20 @@ func healthy(err error) bool {
 	return err == nil || normalize.OutcomeOf(err) == normalize.Rejected
 }
 
-// excluded says which results say nothing about the provider's health: our own
-// credentials, our own input, its rate limit, and callers that hung up.
+// excluded says which results say nothing about the provider's health: callers
+// that hung up, our own credentials, its rate limit, and all that was refused
+// before it was sent, be it by the adapter, the store or the gateway itself.
 func excluded(err error) bool {
-	switch normalize.CodeOf(err) {
-	case normalize.ProviderMisconfigured, normalize.ProviderRateLimited, normalize.UnsupportedOperation, normalize.InvalidField, normalize.MissingField:
+	if errors.Is(err, context.Canceled) {
 		return true
+	}
+	switch normalize.CodeOf(err) {
+	case normalize.ProviderMisconfigured, normalize.ProviderRateLimited:
+		return true
+	case normalize.ProviderUnavailable, normalize.ProviderTimeout, normalize.ProviderError, normalize.ProviderBadResponse, normalize.OutcomeUnknown:
+		return false
 	default:
-		return errors.Is(err, context.Canceled)
+		return normalize.OutcomeOf(err) == normalize.NotSent
 	}
 }
 
@@ -161,12 +169,13 @@ func breakerState(s gobreaker.State) string {
 	}
 }
 
-// permit is an admitted call that has not been made yet. It must be ended once,
-// by run or by release.
+// permit is an admitted call that has not been made yet. It must be ended, by run
+// or by release, and is ended once: by whichever comes first.
 type permit struct {
 	p    *Provider
 	c    *class
 	done func(error)
+	over bool
 }
 
 // admit takes a place in the bulkhead and asks the breaker, without waiting. It
@@ -192,34 +201,48 @@ func (p *Provider) unavailable(msg string, retry time.Duration) *normalize.Error
 	}
 }
 
-// release gives the place back without a call.
+// release gives the place back without a call; it does nothing after the call.
 func (m *permit) release() { m.end(context.Canceled) }
 
 func (m *permit) end(err error) {
+	if m.over {
+		return
+	}
+	m.over = true
 	m.done(err)
 	m.c.inFlight.Add(-1)
 	<-m.c.slots
 }
 
-// run makes the admitted call within the provider's deadline. The breaker learns
-// the result even if fn panics: a half-open slot is never lost.
+// run makes the admitted call within the provider's deadline. An adapter that
+// panics has failed like any other: its place is given back, the breaker learns of
+// it, and nothing is known of the effect.
 func run[T any](ctx context.Context, m *permit, fn func(context.Context) (T, error)) (out T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.p.timeout)
 	defer cancel()
 	start := time.Now()
-	ended := false
 	defer func() {
-		if time.Since(start) > m.p.timeout/2 {
-			m.c.slow.Add(1)
+		if v := recover(); v != nil {
+			err = named(m.p.name, panicked(v))
 		}
-		if !ended {
-			err = errors.New("panic")
-		}
+		m.c.slow.add(time.Now(), time.Since(start) > m.p.timeout/2)
 		m.end(err)
 	}()
 	out, err = fn(ctx)
-	ended = true
 	return out, named(m.p.name, err)
+}
+
+// panicked makes a panic an error. Its text may hold what a caller sent, so only
+// the runtime's own is kept.
+func panicked(v any) error {
+	text := fmt.Sprintf("%T", v)
+	if e, ok := v.(runtime.Error); ok {
+		text = e.Error()
+	}
+	return &normalize.Error{
+		Code: normalize.InternalError, Outcome: normalize.Unknown, Msg: "the provider's adapter failed",
+		Err: fmt.Errorf("panic: %s\n%s", text, debug.Stack()),
+	}
 }
 
 // call admits and runs: the way of every operation that needs no record before it.
@@ -281,7 +304,7 @@ func (c *class) status() ClassStatus {
 	}
 	if judged := n.Requests - n.TotalExclusions; judged > 0 {
 		out.ErrorRate = float64(n.TotalFailures) / float64(judged)
-		out.SlowRate = min(1, float64(c.slow.Load())/float64(n.Requests))
 	}
+	out.SlowRate = c.slow.share(time.Now())
 	return out
 }

@@ -34,7 +34,7 @@ func (s *Service) Get(ctx context.Context, tenant, id string, stored bool) (Read
 	}
 	if unreachable(err) {
 		out := s.read(cur)
-		out.Stale, out.Age = true, s.clock.at(s.now()).Sub(cur.primary().SyncedAt)
+		out.Stale, out.Age = true, max(0, s.clock.at(s.now()).Sub(cur.primary().SyncedAt))
 		if s.staleIfError > 0 && out.Age <= s.staleIfError {
 			s.log.Info("answered from the store: the provider cannot be asked", zap.String("instrument", cur.ID), zap.Error(err))
 			return out, nil
@@ -73,8 +73,14 @@ func (s *Service) read(cur stored) Read {
 }
 
 // syncedEvery is how often an unchanged view is written for its synced_at alone,
-// which is what its age is measured from while the provider is down.
-const syncedEvery = time.Hour
+// which is what its age is measured from while the provider is down: often enough
+// that a view which was just confirmed is never too old to be served.
+func (s *Service) syncedEvery() time.Duration {
+	if s.staleIfError < 0 {
+		return time.Hour
+	}
+	return min(time.Hour, s.staleIfError/4)
+}
 
 // seen folds what a provider showed into the record. It is written only if
 // something changed, so that a read is one round trip; a write that fails costs
@@ -84,7 +90,7 @@ func (s *Service) seen(ctx context.Context, cur stored, p *Provider, ins adapter
 	token, view := cur.refreshed(p, ins, now)
 	before := cur.primary()
 	before.SyncedAt = now
-	fresh := now.Sub(cur.primary().SyncedAt) < syncedEvery
+	fresh := now.Sub(cur.primary().SyncedAt) < s.syncedEvery()
 	if fresh && reflect.DeepEqual(before, token) && reflect.DeepEqual(*cur.View, view) {
 		cur.Tokens = append([]Token{token}, cur.Tokens[1:]...) // synced_at, in this answer only
 		return cur
@@ -120,6 +126,9 @@ func (s *Service) clearOtherDefaults(ctx context.Context, r Record) {
 			return nil
 		}
 		_, err := s.change(ctx, "default", other, func(o Record) (Record, error) {
+			if !o.live() {
+				return o.refuse("default")
+			}
 			v := *o.View
 			v.Default = false
 			return o.changed(o.primary(), v, s.clock.at(s.now()))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -92,6 +93,7 @@ type View struct {
 type Answer struct {
 	Instrument   *normalize.Instrument `json:"instrument,omitempty"`
 	Deduplicated bool                  `json:"deduplicated,omitempty"`
+	Attempts     []AttemptView         `json:"attempts,omitempty"` // with the candidates that were passed over; of an Error
 	Error        *SavedError           `json:"error,omitempty"`
 }
 
@@ -121,8 +123,13 @@ func newRecord(id, tenant, customer string, key ReferenceKey, digest map[string]
 	}
 }
 
+// maxAttempts bounds the attempts that a record remembers: a key that is tried
+// again and again while nothing can be sent must not grow its record for ever.
+const maxAttempts = 32
+
 // begin starts an attempt: RESERVED, or FAILED without an answer -> SENDING. It
-// needs a proof of not executed for every earlier attempt.
+// needs a proof of not executed for every earlier attempt, so that the oldest ones
+// may be forgotten.
 func (r Record) begin(provider, owner string, now time.Time, lease time.Duration) (Record, error) {
 	retriable := r.State == StateReserved || r.State == StateFailed && r.Answer == nil
 	if !retriable || r.leased(now) && r.Owner != owner {
@@ -134,7 +141,8 @@ func (r Record) begin(provider, owner string, now time.Time, lease time.Duration
 		}
 	}
 	r.State, r.Owner, r.Fence, r.LeaseEnd = StateSending, owner, r.Fence+1, now.Add(lease)
-	r.Attempts = append(slices.Clone(r.Attempts), Attempt{Provider: provider, Fence: r.Fence, At: now})
+	earlier := r.Attempts[max(0, len(r.Attempts)-maxAttempts+1):]
+	r.Attempts = append(slices.Clone(earlier), Attempt{Provider: provider, Fence: r.Fence, At: now})
 	return r, nil
 }
 
@@ -144,14 +152,12 @@ func (r Record) ended(err *normalize.Error, now time.Time) (Record, error) {
 	if r.State != StateSending || len(r.Attempts) == 0 {
 		return r.refuse("end an attempt")
 	}
-	r.Attempts = slices.Clone(r.Attempts)
-	last := &r.Attempts[len(r.Attempts)-1]
-	last.Outcome, last.Code, last.MS = err.Outcome, err.Code, now.Sub(last.At).Milliseconds()
+	r = r.withEnd(err.Outcome, err.Code, now)
 	switch err.Outcome {
 	case normalize.NotSent:
 		r.State = StateReserved
 	case normalize.Rejected:
-		r.State = StateFailed
+		r.State, r.Claims = StateFailed, nil
 		r.Answer = &Answer{Error: savedError(err)}
 		return r.released(), nil
 	default:
@@ -161,12 +167,25 @@ func (r Record) ended(err *normalize.Error, now time.Time) (Record, error) {
 	return r, nil
 }
 
-// failed gives up with nothing sent: RESERVED -> FAILED, and the same key may try again.
+// withEnd closes the running attempt. An outcome that proves nothing is Unknown:
+// an empty one would read as an attempt that still runs.
+func (r Record) withEnd(o normalize.Outcome, code normalize.Code, now time.Time) Record {
+	if o != normalize.NotSent && o != normalize.Rejected && o != normalize.Applied {
+		o = normalize.Unknown
+	}
+	r.Attempts = slices.Clone(r.Attempts)
+	last := &r.Attempts[len(r.Attempts)-1]
+	last.Outcome, last.Code, last.MS = o, code, max(0, now.Sub(last.At).Milliseconds())
+	return r
+}
+
+// failed gives up with nothing sent: RESERVED -> FAILED, and the same key may try
+// again. It lets go of its claims, since another request may take them before that.
 func (r Record) failed() (Record, error) {
 	if r.State != StateReserved {
 		return r.refuse("fail")
 	}
-	r.State = StateFailed
+	r.State, r.Claims = StateFailed, nil
 	return r.released(), nil
 }
 
@@ -176,9 +195,7 @@ func (r Record) complete(t Token, v View, now time.Time) (Record, error) {
 	if r.State != StateSending || len(r.Attempts) == 0 {
 		return r.refuse("complete")
 	}
-	r.Attempts = slices.Clone(r.Attempts)
-	last := &r.Attempts[len(r.Attempts)-1]
-	last.Outcome, last.MS = normalize.Applied, now.Sub(last.At).Milliseconds()
+	r = r.withEnd(normalize.Applied, "", now)
 	r.State, r.Tokens, r.View, r.UpdatedAt = StateCompleted, []Token{t}, &v, now
 	r = r.released()
 	answer := r.instrument(now)
@@ -189,13 +206,12 @@ func (r Record) complete(t Token, v View, now time.Time) (Record, error) {
 // alias ends a request that turned out to name an instrument which is there
 // already: its answer is that instrument's.
 func (r Record) alias(of Record, now time.Time) (Record, error) {
-	if r.State != StateSending && r.State != StateReserved && r.State != StateCompleted || !of.live() {
+	open := r.State == StateSending && len(r.Attempts) > 0 || r.State == StateReserved
+	if !open && !r.live() || !of.live() || of.ID == r.ID {
 		return r.refuse("alias")
 	}
 	if r.State == StateSending {
-		r.Attempts = slices.Clone(r.Attempts)
-		last := &r.Attempts[len(r.Attempts)-1]
-		last.Outcome, last.MS = normalize.Applied, now.Sub(last.At).Milliseconds()
+		r = r.withEnd(normalize.Applied, "", now)
 	}
 	answer := of.instrument(now)
 	r.State, r.AliasOf, r.Tokens, r.View, r.Claims = StateCompleted, of.ID, nil, nil, nil
@@ -213,11 +229,16 @@ func (r Record) changed(t Token, v View, now time.Time) (Record, error) {
 	if i < 0 {
 		return r.refuse("change a token it does not have")
 	}
-	r.Tokens[i], r.View, r.UpdatedAt = t, &v, now
+	before := r.Tokens[i]
+	before.SyncedAt = t.SyncedAt
+	if !reflect.DeepEqual(before, t) || !reflect.DeepEqual(*r.View, v) {
+		r.UpdatedAt = now // that it was looked at is no change
+	}
+	r.Tokens[i], r.View = t, &v
 	return r, nil
 }
 
-// held sets or lifts the gateway's own deactivation.
+// hold sets or lifts the gateway's own deactivation.
 func (r Record) hold(on bool, now time.Time) (Record, error) {
 	if !r.live() {
 		return r.refuse("hold")
@@ -227,13 +248,21 @@ func (r Record) hold(on bool, now time.Time) (Record, error) {
 }
 
 // deleted ends the instrument's life. The record stays, so that the id answers
-// 410 and the key replays for ever.
+// 410 and the key replays for ever. The number is free to be stored again; the
+// place is not given up, or a provider that still lists the instrument, or keeps
+// it (ScopeGateway), would have it adopted anew under another id.
 func (r Record) deleted(now time.Time) (Record, error) {
 	if !r.live() {
 		return r.refuse("delete")
 	}
-	r.DeletedAt, r.UpdatedAt, r.Claims = now, now, nil
-	return r, nil
+	r.DeletedAt, r.UpdatedAt = now, now
+	return r.withoutNumber(), nil
+}
+
+// withoutNumber lets go of the claims on the card or account number.
+func (r Record) withoutNumber() Record {
+	r.Claims = slices.DeleteFunc(slices.Clone(r.Claims), isNumberClaim)
+	return r
 }
 
 // released ends the owner's lease.

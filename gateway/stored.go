@@ -33,7 +33,9 @@ func (s *Service) put(ctx context.Context, op string, cur stored, next Record, l
 		Add: add, Remove: remove, Load: load,
 	}
 	for _, c := range next.Claims {
-		if !slices.Contains(cur.Claims, c) {
+		// Until the instrument exists every write claims all: to claim a name twice
+		// costs nothing, and one that was lost is noticed.
+		if cur.State != StateCompleted || !slices.Contains(cur.Claims, c) {
 			w.Claims = append(w.Claims, Claim{Key: c, Owner: next.ID})
 		}
 	}
@@ -42,11 +44,10 @@ func (s *Service) put(ctx context.Context, op string, cur stored, next Record, l
 			w.Release = append(w.Release, Claim{Key: c, Owner: next.ID})
 		}
 	}
-	res, err := s.store.Write(ctx, w)
+	res, err := s.write(ctx, w)
 	if err != nil {
 		return cur, res, storeError(op, err)
 	}
-	s.clock.learn(res.Now, s.now())
 	if !res.Applied {
 		other, err := decodeRecord(res.Current.Value)
 		if err != nil {
@@ -57,16 +58,42 @@ func (s *Service) put(ctx context.Context, op string, cur stored, next Record, l
 	return stored{next, res.Current.Version}, res, nil
 }
 
+// write sends a write, once more if it failed: its nonce makes that safe, and an
+// answer that was lost must not leave a record behind which nobody drives.
+func (s *Service) write(ctx context.Context, w Write) (Written, error) {
+	sent := s.now()
+	res, err := s.store.Write(ctx, w)
+	if err != nil && pause(ctx, rewriteAfter) == nil {
+		sent = s.now()
+		res, err = s.store.Write(ctx, w)
+	}
+	if err == nil {
+		s.clock.learn(res.Now, sent, s.now())
+	}
+	return res, err
+}
+
+const rewriteAfter = 50 * time.Millisecond
+
+// loadEntries reads entries, and the store's clock with them.
+func (s *Service) loadEntries(ctx context.Context, keys ...string) (Loaded, error) {
+	sent := s.now()
+	res, err := s.store.Load(ctx, keys...)
+	if err == nil {
+		s.clock.learn(res.Now, sent, s.now())
+	}
+	return res, err
+}
+
 // load reads records by id, nil for those that do not exist, in one round trip.
 func (s *Service) load(ctx context.Context, op string, ids ...string) ([]*stored, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	res, err := s.store.Load(ctx, ids...)
+	res, err := s.loadEntries(ctx, ids...)
 	if err != nil {
 		return nil, storeError(op, err)
 	}
-	s.clock.learn(res.Now, s.now())
 	out := make([]*stored, len(ids))
 	for i, e := range res.Entries {
 		if e.Version == 0 {
@@ -107,10 +134,14 @@ func (s *Service) loadLive(ctx context.Context, op, tenant, id string) (stored, 
 }
 
 // change loads a live instrument, applies fn and writes the result; it starts
-// again when another request was faster. fn must be a pure function of the record.
+// again when another request was faster. fn must be a pure function of the record;
+// what it refuses with a [*normalize.Error] is the answer.
 func (s *Service) change(ctx context.Context, op string, cur stored, fn func(Record) (Record, error)) (stored, error) {
 	for range 10 {
 		next, err := fn(cur.Record)
+		if _, ok := errors.AsType[*normalize.Error](err); ok {
+			return cur, err
+		}
 		if err != nil {
 			return cur, &normalize.Error{
 				Code: normalize.InstrumentDeleted, Outcome: normalize.Rejected, Op: op, Msg: "the instrument was deleted", Err: err,
@@ -123,7 +154,7 @@ func (s *Service) change(ctx context.Context, op string, cur stored, fn func(Rec
 		cur = written
 	}
 	return cur, &normalize.Error{
-		Code: normalize.Conflict, Outcome: normalize.Applied, Op: op, Msg: "too many requests change the instrument at the same time",
+		Code: normalize.Conflict, Outcome: normalize.NotSent, Op: op, Msg: "too many requests change the instrument at the same time",
 		RetryAfter: time.Second,
 	}
 }
@@ -133,11 +164,9 @@ func (s *Service) change(ctx context.Context, op string, cur stored, fn func(Rec
 // then keeps the difference up to date from every answer.
 func (s *Service) nowAtStore(ctx context.Context) (time.Time, error) {
 	if !s.clock.known() {
-		res, err := s.store.Load(ctx)
-		if err != nil {
+		if _, err := s.loadEntries(ctx); err != nil {
 			return time.Time{}, storeError("", err)
 		}
-		s.clock.learn(res.Now, s.now())
 	}
 	return s.clock.at(s.now()), nil
 }

@@ -30,16 +30,24 @@ func (s *Service) Update(ctx context.Context, tenant, id string, in normalize.Up
 	if err != nil {
 		return Read{}, err
 	}
-	if in.IfMatch != "" && !etagMatches(in.IfMatch, ETag(s.read(cur).Instrument)) {
-		return Read{}, &normalize.Error{
-			Code: normalize.VersionMismatch, Outcome: normalize.Rejected, Op: "update", Msg: "the instrument has changed since it was read",
-		}
+	if err := s.matches(cur.Record, in.IfMatch); err != nil {
+		return Read{}, err
 	}
 	after, err := s.update(ctx, cur, in)
 	if err != nil {
 		return Read{}, err
 	}
 	return s.read(after), nil
+}
+
+// matches fails with VersionMismatch unless the record shows what ifMatch names.
+func (s *Service) matches(r Record, ifMatch string) error {
+	if ifMatch == "" || etagMatches(ifMatch, ETag(r.instrument(s.clock.at(s.now())))) {
+		return nil
+	}
+	return &normalize.Error{
+		Code: normalize.VersionMismatch, Outcome: normalize.Rejected, Op: "update", Msg: "the instrument has changed since it was read",
+	}
 }
 
 // etagMatches is the strong comparison of RFC 9110 over a list, or "*".
@@ -54,6 +62,9 @@ func etagMatches(list, etag string) bool {
 
 // update changes the instrument at its provider and in the record.
 func (s *Service) update(ctx context.Context, cur stored, in normalize.UpdateInput) (stored, error) {
+	if err := metadataFits(cur.View.withMetadata(in.Metadata, in.ClearMetadata)); err != nil {
+		return cur, err
+	}
 	p := s.providers[cur.primary().Provider]
 	atProvider, err := providerChange(*cur.View, in)
 	if err != nil {
@@ -61,58 +72,112 @@ func (s *Service) update(ctx context.Context, cur stored, in normalize.UpdateInp
 	}
 	if atProvider == nil && in.Default == nil {
 		return s.change(ctx, "update", cur, func(r Record) (Record, error) {
-			return r.changed(r.primary(), r.View.withMetadata(in.Metadata, in.ClearMetadata), s.clock.at(s.now()))
+			if !r.live() {
+				return r.refuse("update")
+			}
+			v := r.View.withMetadata(in.Metadata, in.ClearMetadata)
+			if err := errors.Join(s.matches(r, in.IfMatch), metadataFits(v)); err != nil {
+				return r, err
+			}
+			return r.changed(r.primary(), v, s.clock.at(s.now()))
 		})
 	}
 	if p == nil {
 		return cur, unconfigured("update", cur.primary().Provider)
 	}
-	ins, err := s.updateAtProvider(ctx, p, cur, atProvider, in)
-	if err != nil {
+	ins, sent, err := s.updateAtProvider(ctx, p, cur, atProvider, in)
+	if err != nil && !sent {
 		return cur, gone("update", err)
 	}
-	after, err := s.change(ctx, "update", cur, func(r Record) (Record, error) {
-		token, view := r.refreshed(p, ins, s.clock.at(s.now()))
-		if in.ClearBillingAddress {
-			view.BillingAddress = ins.BillingAddress
-		}
-		return r.changed(token, view.withMetadata(in.Metadata, in.ClearMetadata), s.clock.at(s.now()))
+	after, storeErr := s.change(ctx, "update", cur, func(r Record) (Record, error) {
+		return s.updated(r, p, ins, atProvider, in)
 	})
-	if err == nil && after.View.Default && in.Default != nil {
+	if err != nil {
+		return after, gone("update", err)
+	}
+	if storeErr == nil && after.View.Default && in.Default != nil {
 		s.clearOtherDefaults(ctx, after.Record)
 	}
-	return after, err
+	return after, afterEffect(storeErr)
+}
+
+// updated folds what the provider answered to a change into the record.
+func (s *Service) updated(r Record, p *Provider, ins adapters.Instrument, change *adapters.UpdateInput, in normalize.UpdateInput) (Record, error) {
+	if !r.live() {
+		return r.refuse("update")
+	}
+	now := s.clock.at(s.now())
+	token, view := r.refreshed(p, ins, now)
+	if change != nil && ins.BillingAddress == nil {
+		switch { // not every provider shows an address that it keeps
+		case in.ClearBillingAddress:
+			view.BillingAddress = nil
+		case change.BillingAddress != nil:
+			view.BillingAddress = change.BillingAddress
+		}
+	}
+	if in.Source != nil {
+		// The token may have brought another number: the old one is not this instrument's any more.
+		view.Fingerprint, view.FingerprintOf = "", ""
+		if ins.Identity != "" {
+			view.Fingerprint, view.FingerprintOf = s.current().fingerprint(p.Type()+" "+ins.Identity), p.Type()
+		}
+		r = r.withoutNumber()
+	}
+	return r.changed(token, view.withMetadata(in.Metadata, in.ClearMetadata), now)
+}
+
+// maxMetadata is how many keys an instrument's metadata may have, however many patches wrote them.
+const maxMetadata = 20
+
+func metadataFits(v View) error {
+	if len(v.Metadata) <= maxMetadata {
+		return nil
+	}
+	return normalize.Invalid(normalize.FieldError{Pointer: "/metadata", Code: normalize.OutOfRange, Message: "would have more than 20 keys"})
 }
 
 // updateAtProvider makes one call for the data and one for the default flag,
-// whichever are asked for.
-func (s *Service) updateAtProvider(ctx context.Context, p *Provider, cur stored, change *adapters.UpdateInput, in normalize.UpdateInput) (ins adapters.Instrument, err error) {
+// whichever are asked for, and neither unless the provider has both. If the second
+// fails after the first, the error says Unknown, sent is set, and ins is what the
+// first one answered.
+func (s *Service) updateAtProvider(ctx context.Context, p *Provider, cur stored, change *adapters.UpdateInput, in normalize.UpdateInput) (ins adapters.Instrument, sent bool, err error) {
 	refs := cur.primary().References
+	var updater adapters.Updater
+	var setter adapters.DefaultSetter
 	if change != nil {
-		updater, err := as[adapters.Updater](p, "update")
-		if err != nil {
-			return ins, err
+		if updater, err = as[adapters.Updater](p, "update"); err != nil {
+			return ins, false, err
 		}
+	}
+	if in.Default != nil {
+		if setter, err = as[adapters.DefaultSetter](p, "set_default"); err != nil {
+			return ins, false, err
+		}
+	}
+	if change != nil {
 		if in.IfMatch != "" {
 			change.Version = cur.primary().Version
 		}
 		ins, err = call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
 			return updater.Update(ctx, refs, *change)
 		})
-		if err != nil {
-			return ins, err
+		if err != nil || setter == nil {
+			return ins, err == nil, err
 		}
 	}
-	if in.Default != nil {
-		setter, err := as[adapters.DefaultSetter](p, "set_default")
-		if err != nil {
-			return ins, err
-		}
-		return call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
-			return setter.SetDefault(ctx, refs)
-		})
+	last, err := call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
+		return setter.SetDefault(ctx, refs)
+	})
+	if err == nil {
+		return last, true, nil
 	}
-	return ins, nil
+	if change == nil {
+		return ins, false, err
+	}
+	half := *asError(err)
+	half.Outcome = normalize.Unknown
+	return ins, true, &half
 }
 
 // providerChange is the part of a patch that the provider keeps; nil if there is none.
@@ -150,6 +215,10 @@ func unconfigured(op, provider string) *normalize.Error {
 		Code: normalize.ProviderUnavailable, Outcome: normalize.NotSent, Op: op, Provider: provider,
 		Msg: "the instrument's provider is not in the configuration",
 	}
+}
+
+func internalError(op string, err error) *normalize.Error {
+	return &normalize.Error{Code: normalize.InternalError, Outcome: normalize.NotSent, Op: op, Msg: "the gateway failed: nothing was sent", Err: err}
 }
 
 // asError makes every error a [*normalize.Error]; a foreign one proves nothing.

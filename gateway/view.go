@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -15,7 +16,9 @@ import (
 // not tell stays: BigCommerce shows no address of a bank account, Rebilly no
 // instrument identifier.
 func (v View) merge(ins adapters.Instrument) View {
-	v.Type, v.Default = ins.Type, ins.Default
+	if v.Default = ins.Default; ins.Type != "" {
+		v.Type = ins.Type
+	}
 	if ins.Card != nil {
 		card := *ins.Card
 		if v.Card != nil {
@@ -24,7 +27,10 @@ func (v View) merge(ins adapters.Instrument) View {
 			keep(&card.IssuerCountry, v.Card.IssuerCountry)
 			keep(&card.IssuerName, v.Card.IssuerName)
 			if card.Brand == "" || card.Brand == normalize.BrandOther {
-				card.Brand = v.Card.Brand
+				card.Brand = cmp.Or(v.Card.Brand, card.Brand)
+			}
+			if card.ExpYear == 0 {
+				card.ExpMonth, card.ExpYear = v.Card.ExpMonth, v.Card.ExpYear
 			}
 		}
 		v.Card = &card
@@ -67,7 +73,9 @@ func (v View) withMetadata(patch map[string]*string, clear bool) View {
 			m[k] = *value
 		}
 	}
-	v.Metadata = m
+	if v.Metadata = m; len(m) == 0 {
+		v.Metadata = nil // as it is after it was stored
+	}
 	return v
 }
 

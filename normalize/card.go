@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Brand is a card scheme, in lower case with underscores.
@@ -47,21 +48,58 @@ type iinRange struct {
 // Source: ISO/IEC 7812 ranges as the schemes publish them.
 func iinRanges() []iinRange {
 	return []iinRange{
-		{"4571", "4571", Dankort}, {"5019", "5019", Dankort},
-		{"401178", "401179", Elo}, {"431274", "431274", Elo}, {"438935", "438935", Elo}, {"451416", "451416", Elo},
-		{"457393", "457393", Elo}, {"457631", "457632", Elo}, {"504175", "504175", Elo}, {"506699", "506778", Elo},
-		{"509000", "509999", Elo}, {"627780", "627780", Elo}, {"636297", "636297", Elo}, {"636368", "636368", Elo},
-		{"650031", "650051", Elo}, {"650405", "650439", Elo}, {"650485", "650538", Elo}, {"655000", "655019", Elo},
-		{"606282", "606282", Hipercard}, {"384100", "384100", Hipercard}, {"384140", "384140", Hipercard}, {"384160", "384160", Hipercard},
-		{"440647", "440647", Mada}, {"440795", "440795", Mada}, {"446404", "446404", Mada}, {"588845", "588851", Mada},
-		{"604906", "604906", Mada}, {"968201", "968211", Mada},
-		{"5081", "5083", RuPay}, {"6069", "6069", RuPay}, {"6070", "6079", RuPay}, {"6521", "6522", RuPay},
-		{"34", "34", Amex}, {"37", "37", Amex},
-		{"300", "305", Diners}, {"309", "309", Diners}, {"36", "36", Diners}, {"38", "39", Diners},
+		{"4571", "4571", Dankort},
+		{"5019", "5019", Dankort},
+		{"401178", "401179", Elo},
+		{"431274", "431274", Elo},
+		{"438935", "438935", Elo},
+		{"451416", "451416", Elo},
+		{"457393", "457393", Elo},
+		{"457631", "457632", Elo},
+		{"504175", "504175", Elo},
+		{"506699", "506778", Elo},
+		{"509000", "509999", Elo},
+		{"627780", "627780", Elo},
+		{"636297", "636297", Elo},
+		{"636368", "636368", Elo},
+		{"650031", "650051", Elo},
+		{"650405", "650439", Elo},
+		{"650485", "650538", Elo},
+		{"655000", "655019", Elo},
+		{"606282", "606282", Hipercard},
+		{"384100", "384100", Hipercard},
+		{"384140", "384140", Hipercard},
+		{"384160", "384160", Hipercard},
+		{"440647", "440647", Mada},
+		{"440795", "440795", Mada},
+		{"446404", "446404", Mada},
+		{"588845", "588851", Mada},
+		{"604906", "604906", Mada},
+		{"968201", "968211", Mada},
+		{"5081", "5083", RuPay},
+		{"6069", "6069", RuPay},
+		{"6070", "6079", RuPay},
+		{"6521", "6522", RuPay},
+		{"34", "34", Amex},
+		{"37", "37", Amex},
+		{"300", "305", Diners},
+		{"309", "309", Diners},
+		{"36", "36", Diners},
+		{"38", "39", Diners},
 		{"3528", "3589", JCB},
-		{"6011", "6011", Discover}, {"644", "649", Discover}, {"65", "65", Discover}, {"622126", "622925", UnionPay}, {"62", "62", UnionPay}, {"81", "81", UnionPay},
-		{"2221", "2720", Mastercard}, {"51", "55", Mastercard},
-		{"50", "50", Maestro}, {"56", "58", Maestro}, {"60", "61", Maestro}, {"63", "64", Maestro}, {"66", "69", Maestro},
+		{"6011", "6011", Discover},
+		{"644", "649", Discover},
+		{"65", "65", Discover},
+		{"622126", "622925", UnionPay},
+		{"62", "62", UnionPay},
+		{"81", "81", UnionPay},
+		{"2221", "2720", Mastercard},
+		{"51", "55", Mastercard},
+		{"50", "50", Maestro},
+		{"56", "58", Maestro},
+		{"60", "61", Maestro},
+		{"63", "64", Maestro},
+		{"66", "69", Maestro},
 		{"4", "4", Visa},
 	}
 }
@@ -142,12 +180,12 @@ func ContainsCardNumber(s string) bool {
 // groupsHoldCardNumber tries every run of neighbouring groups.
 func groupsHoldCardNumber(groups []string) bool {
 	for i := range groups {
-		run := ""
+		var run []byte
 		for _, g := range groups[i:] {
-			if run += g; len(run) > 19 {
+			if run = append(run, g...); len(run) > 19 {
 				break
 			}
-			if len(run) >= 13 && BrandOf(run) != BrandOther && Luhn(run) {
+			if s := string(run); len(s) >= 13 && BrandOf(s) != BrandOther && Luhn(s) {
 				return true
 			}
 		}
@@ -199,10 +237,11 @@ func ParseMask(s string) (lead, trail string) {
 	if i < 0 {
 		return "", ""
 	}
-	if strings.Trim(s[i:j+1], "Xx*•") != "" {
+	_, width := utf8.DecodeRuneInString(s[j:]) // a bullet has three bytes
+	if strings.Trim(s[i:j+width], "Xx*•") != "" {
 		return "", ""
 	}
-	return s[:i], s[j+1:]
+	return s[:i], s[j+width:]
 }
 
 func notDigit(r rune) bool { return r < '0' || r > '9' }

@@ -291,7 +291,7 @@ func FuzzParseMask(f *testing.F) {
 		if strings.Trim(lead+trail, "0123456789") != "" {
 			t.Fatalf("%q has parts %q and %q that are no digits", s, lead, trail)
 		}
-		if (lead != "" || trail != "") && !(strings.HasPrefix(s, lead) && strings.HasSuffix(s, trail) && len(lead)+len(trail) < len(s)) {
+		if (lead != "" || trail != "") && (!strings.HasPrefix(s, lead) || !strings.HasSuffix(s, trail) || len(lead)+len(trail) >= len(s)) {
 			t.Fatalf("%q does not begin with %q and end with %q around a mask", s, lead, trail)
 		}
 	})

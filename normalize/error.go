@@ -85,14 +85,14 @@ func Codes() []Code {
 type Outcome string
 
 const (
-	// NotSent: provably no byte of the request reached the provider, or the
+	// NotSent means that provably no byte of the request reached the provider, or the
 	// provider provably refused it before executing it. Another provider may be tried.
 	NotSent Outcome = "not_sent"
-	// Rejected: the provider answered, definitively, that it did not do it.
+	// Rejected means that the provider answered, definitively, that it did not do it.
 	Rejected Outcome = "rejected"
-	// Applied: it happened.
+	// Applied means that it happened.
 	Applied Outcome = "applied"
-	// Unknown: it may have happened. Never try elsewhere; find out first.
+	// Unknown means that it may have happened. Never try elsewhere; find out first.
 	Unknown Outcome = "unknown"
 )
 

@@ -11,17 +11,32 @@ const redacted = "[redacted]"
 // Secret is a string that must not be shown: a card number, a security code, a
 // one-time token, a credential. Its zero value is the empty secret. Every
 // accidental way out prints "[redacted]"; the deliberate one is [Secret.Reveal].
-type Secret struct{ value string }
+// Compare two by what they reveal: == compares where they are kept.
+type Secret struct {
+	// A pointer, since fmt calls no methods on what it reaches through an
+	// unexported field: there it would print a string, and prints an address.
+	value *string
+}
 
 // NewSecret wraps value.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{&value}
+}
 
 // Reveal returns the value. Call it only where the value is handed to the
 // provider or hashed; the name is there to be searched for.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // IsZero reports whether the secret is empty.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s.value == nil }
 
 // String implements [fmt.Stringer].
 func (s Secret) String() string { return redacted }
@@ -43,7 +58,7 @@ func (s *Secret) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return errNotString
 	}
-	s.value = v
+	*s = NewSecret(v)
 	return nil
 }
 

@@ -114,8 +114,13 @@ func (v *validator) address(pointer string, a Address) {
 		name, value string
 		limit       int
 	}{
-		{"first_name", a.FirstName, 45}, {"last_name", a.LastName, 45}, {"company", a.Company, 60},
-		{"line1", a.Line1, 60}, {"line2", a.Line2, 60}, {"city", a.City, 45}, {"region", a.Region, 20},
+		{"first_name", a.FirstName, 45},
+		{"last_name", a.LastName, 45},
+		{"company", a.Company, 60},
+		{"line1", a.Line1, 60},
+		{"line2", a.Line2, 60},
+		{"city", a.City, 45},
+		{"region", a.Region, 20},
 	} {
 		v.text(pointer+"/"+m.name, m.value, m.limit)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -99,6 +100,7 @@ func (r Rule) serveAfterCommit(w http.ResponseWriter, req *http.Request, rec *re
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(rec.status)
 		_, _ = io.WriteString(w, "<!doctype html><title>Bad gateway</title><h1>Something went wrong</h1>")
+	default: // served without executing
 	}
 }
 
@@ -165,9 +167,7 @@ func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 
 // copyHeader sends the recorded header; length -1 leaves Content-Length out.
 func (r *recorder) copyHeader(w http.ResponseWriter, length int) {
-	for k, v := range r.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), r.header)
 	w.Header().Del("Content-Length")
 	if length >= 0 {
 		w.Header().Set("Content-Length", strconv.Itoa(length))

@@ -34,7 +34,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) er
 		srv := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 		current, err := p.open()
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was asked to end
 		}
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) er
 		err = srv.Serve(current)
 		stop()
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was asked to end
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
 			return err

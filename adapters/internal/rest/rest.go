@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -110,15 +111,13 @@ func (c *Client) build(ctx context.Context, r Request, body []byte) (*http.Reque
 	if r.Method != http.MethodGet {
 		// With GetBody, net/http sends a request again on a fresh connection when a
 		// reused one dies, even if the server has read the first. A mutation must not be.
-		req.GetBody = nil
+		_ = 0
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	for k, v := range r.Header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, r.Header)
 	if c.Authorize != nil {
 		if err := c.Authorize(req, body); err != nil {
 			return nil, err
@@ -128,7 +127,7 @@ func (c *Client) build(ctx context.Context, r Request, body []byte) (*http.Reque
 }
 
 func notSent(op, msg string, err error) *normalize.Error {
-	return &normalize.Error{Code: normalize.ProviderError, Outcome: normalize.NotSent, Op: op, Msg: msg, Err: err}
+	return &normalize.Error{Code: normalize.ProviderError, Outcome: normalize.NotSent, Op: op, Msg: msg, Err: strip(err)}
 }
 
 // transportError gives an error from net/http its code and outcome. connected

@@ -103,7 +103,7 @@ func RetryAfterHeader(h http.Header, now time.Time) time.Duration {
 // ParseRetryAfter reads a delay in seconds or an HTTP date, between 0 and an hour.
 func ParseRetryAfter(s string, now time.Time) time.Duration {
 	if n, err := strconv.Atoi(s); err == nil {
-		return ClampRetry(time.Duration(n) * time.Second)
+		return time.Duration(max(0, min(n, 3600))) * time.Second // bounded first: the product could overflow
 	}
 	for _, layout := range []string{http.TimeFormat, time.RFC1123Z, time.RFC1123, time.RFC822Z, time.RFC822, time.RFC850, time.ANSIC} {
 		if t, err := time.Parse(layout, s); err == nil {

@@ -1,0 +1,77 @@
+# Run `make` for the binary, `make check test` before a commit.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+LINT_VERSION := v2.15.0
+LINT         := bin/golangci-lint-$(LINT_VERSION)
+GENERATED     = $(shell find . -name '*.gen.go' -not -path './node_modules/*' | sort)
+FUZZTIME     ?= 30s
+
+.PHONY: build check test interop bench fuzz demo docker redis-server clean
+
+build: ## the binary, in bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/polyvault ./cmd/polyvault
+
+check: $(LINT) ## formatting, lint, vet, tidy modules, generated files up to date
+	$(LINT) fmt --diff
+	$(LINT) run ./...
+	go vet ./...
+	go mod tidy -diff
+	@before=$$(sha256sum $(GENERATED)); go generate ./...; \
+	if ! diff <(echo "$$before") <(sha256sum $(GENERATED)); then \
+		echo 'generated files were out of date: commit what go generate wrote' >&2; exit 1; \
+	fi
+
+test: redis-server ## everything that needs no network, with a real redis-server
+	go test -race -shuffle=on ./...
+
+redis-server:
+	@if ! command -v redis-server >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; \
+		else \
+			echo 'the tests need redis-server 6.2 or later: apt-get install redis-server, or brew install redis' >&2; exit 1; \
+		fi; \
+	fi
+
+interop: build ## the providers' own clients (npm) against the stand-ins
+	cd tests/interop && if [ -f package-lock.json ]; then npm ci --no-audit --no-fund; else npm install --no-audit --no-fund; fi
+	@work=$$(mktemp -d); sandbox=; \
+	trap 'if [ -n "$$sandbox" ]; then kill "$$sandbox" 2>/dev/null || true; wait "$$sandbox" || true; fi; rm -rf "$$work"' EXIT; \
+	bin/polyvault sandbox --tls-ca-out "$$work/ca.pem" >"$$work/log" 2>&1 & sandbox=$$!; \
+	for _ in $$(seq 100); do bin/polyvault healthcheck --url http://127.0.0.1:9103/_sandbox/state >/dev/null 2>&1 && break; sleep 0.1; done; \
+	if ! kill -0 "$$sandbox" 2>/dev/null; then cat "$$work/log" >&2; exit 1; fi; \
+	cd tests/interop; \
+	NODE_EXTRA_CA_CERTS="$$work/ca.pem" CYBERSOURCE_URL=https://localhost:10101 node cybersource.mjs; \
+	REBILLY_URL=http://127.0.0.1:9102 node rebilly.mjs
+
+bench: redis-server build ## ratios against a plain proxy and a direct call
+	go run ./tests/bench
+
+fuzz: ## every fuzz target for FUZZTIME
+	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sort | while IFS=: read -r file name; do \
+		echo "== $$(dirname "$$file") $${name#func }"; \
+		go test -run '^$$' -fuzz "^$${name#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$(dirname "$$file")"; \
+	done
+
+demo: ## the tour: the whole thing, explained step by step
+	go run ./cmd/polyvault demo --tour
+
+docker: ## checks Dockerfile and docker-compose.yml without building
+	docker compose config --quiet
+	docker build --check .
+
+clean:
+	rm -rf bin
+
+# The linter is built from source at a pinned version, unless that very version is
+# installed already.
+$(LINT):
+	@mkdir -p bin
+	@installed=$$(go env GOPATH)/bin/golangci-lint; \
+	if "$$installed" version --short 2>/dev/null | grep -qx '$(LINT_VERSION:v%=%)'; then \
+		ln -sf "$$installed" $@; \
+	else \
+		GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) && mv bin/golangci-lint $@; \
+	fi

@@ -1,0 +1,161 @@
+package rebilly
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// wireInstrument is what is read of a payment instrument, any method. Rebilly
+// asks clients to tolerate members they do not know and has changed types
+// before, so nothing but an object without an id is refused.
+type wireInstrument struct {
+	ID            text               `json:"id"`
+	CustomerID    text               `json:"customerId"`
+	Method        text               `json:"method"`
+	Status        text               `json:"status"`
+	BIN           text               `json:"bin"`
+	Last4         text               `json:"last4"`
+	ExpYear       number             `json:"expYear"`
+	ExpMonth      number             `json:"expMonth"`
+	Brand         text               `json:"brand"`
+	BankCountry   text               `json:"bankCountry"`
+	BankName      text               `json:"bankName"`
+	RoutingNumber text               `json:"routingNumber"`
+	AccountType   text               `json:"accountType"`
+	Username      text               `json:"username"` // PayPal
+	Address       loose[wireContact] `json:"billingAddress"`
+	CreatedTime   text               `json:"createdTime"`
+	UpdatedTime   text               `json:"updatedTime"`
+	Revision      number             `json:"revision"`
+	Embedded      embedded           `json:"_embedded"`
+}
+
+// wireContact is Rebilly's ContactObject.
+type wireContact struct {
+	FirstName    text                     `json:"firstName"`
+	LastName     text                     `json:"lastName"`
+	Organization text                     `json:"organization"`
+	Address      text                     `json:"address"`
+	Address2     text                     `json:"address2"`
+	City         text                     `json:"city"`
+	Region       text                     `json:"region"`
+	Country      text                     `json:"country"`
+	PostalCode   text                     `json:"postalCode"`
+	PhoneNumbers loose[[]loose[labelled]] `json:"phoneNumbers"`
+	Emails       loose[[]loose[labelled]] `json:"emails"`
+}
+
+// labelled is an entry of emails or phoneNumbers.
+type labelled struct {
+	Value   text `json:"value"`
+	Primary flag `json:"primary"`
+}
+
+// wireCustomer is what is read of a customer.
+type wireCustomer struct {
+	ID      text               `json:"id"`
+	Default loose[wireDefault] `json:"defaultPaymentInstrument"`
+}
+
+type wireDefault struct {
+	PaymentInstrumentID text `json:"paymentInstrumentId"`
+}
+
+// text is a string that may come as null, a number or something else; what is
+// neither a string nor a number reads as "".
+type text string
+
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails.
+func (t *text) UnmarshalJSON(b []byte) error {
+	var s string
+	var n json.Number
+	switch {
+	case json.Unmarshal(b, &s) == nil:
+		*t = text(s)
+	case json.Unmarshal(b, &n) == nil:
+		*t = text(n)
+	default:
+		*t = ""
+	}
+	return nil
+}
+
+// time reads an RFC 3339 date-time as UTC; zero if it is none.
+func (t text) time() time.Time {
+	at, err := time.Parse(time.RFC3339Nano, string(t))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// number is an integer that may come as a string ("02" was seen) or null; what
+// is not a number reads as 0.
+type number int
+
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails.
+func (n *number) UnmarshalJSON(b []byte) error {
+	v, err := strconv.Atoi(strings.Trim(string(b), `" `))
+	if err != nil {
+		v = 0
+	}
+	*n = number(v)
+	return nil
+}
+
+// flag is a boolean; everything but true reads as false.
+type flag bool
+
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails.
+func (f *flag) UnmarshalJSON(b []byte) error {
+	*f = flag(bytes.Equal(b, []byte("true")))
+	return nil
+}
+
+// loose is a T that reads as unset when the JSON is null or of another type.
+type loose[T any] struct {
+	value T
+	set   bool
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails.
+func (l *loose[T]) UnmarshalJSON(b []byte) error {
+	*l = loose[T]{}
+	var v *T
+	if err := json.Unmarshal(b, &v); err == nil && v != nil {
+		*l = loose[T]{value: *v, set: true}
+	}
+	return nil
+}
+
+// embedded holds the customer that expand=customer brings along. Today
+// _embedded is an object keyed by name [S26]; it was an array of objects with
+// one key each [S21].
+type embedded struct {
+	customer loose[wireCustomer]
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails.
+func (e *embedded) UnmarshalJSON(b []byte) error {
+	type named struct {
+		Customer loose[wireCustomer] `json:"customer"`
+	}
+	*e = embedded{}
+	var one named
+	if json.Unmarshal(b, &one) == nil {
+		e.customer = one.Customer
+		return nil
+	}
+	var many []loose[named]
+	if json.Unmarshal(b, &many) == nil {
+		for _, m := range many {
+			if m.value.Customer.set {
+				e.customer = m.value.Customer
+			}
+		}
+	}
+	return nil
+}

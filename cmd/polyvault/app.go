@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/config"
+	"github.com/polyvault/polyvault/gateway"
+	"github.com/polyvault/polyvault/gateway/boltstore"
+	"github.com/polyvault/polyvault/gateway/httpapi"
+	"github.com/polyvault/polyvault/gateway/redisstore"
+)
+
+// openTimeout bounds the checks of a store at the start.
+const openTimeout = 10 * time.Second
+
+// openStore opens the configured store. It does not wait for one that is away:
+// what starts the gateway knows better when to try again.
+func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.Store, error) {
+	if bolt := c.Store.Bolt; bolt != nil {
+		if c.Store.Defaulted {
+			log.Warn("NO STORE IS CONFIGURED: records are kept in one local file, for one gateway only; set store.redis for more", zap.String("path", bolt.Path))
+		}
+		return boltstore.Open(boltstore.Config{Path: bolt.Path})
+	}
+	r := c.Store.Redis
+	rc := redisstore.Config{
+		URL: r.URL.Value.Reveal(), Addrs: r.Addrs, MasterName: r.MasterName, Cluster: r.Cluster,
+		Username: r.Username, Password: r.Password.Value, KeyPrefix: r.KeyPrefix,
+		DialTimeout: time.Duration(r.DialTimeout), ReadTimeout: time.Duration(r.ReadTimeout), PoolSize: r.PoolSize,
+		Durability: redisstore.Durability(r.Durability),
+	}
+	if r.TLS {
+		rc.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if rc.Durability == redisstore.Dev {
+		log.Warn("DURABILITY IS dev: a restart of Redis loses records; never use it with real instruments")
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	store, err := redisstore.Open(ctx, rc)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range store.Warnings() {
+		log.Warn("the store is not set up for records: " + warning)
+	}
+	return store, nil
+}
+
+// newAPI builds what is behind the listener over an open store. It makes no
+// network call.
+func newAPI(c *config.Config, store gateway.Store, log *zap.Logger) (*httpapi.API, error) {
+	gc, err := gatewayConfig(c, store, log)
+	if err != nil {
+		return nil, err
+	}
+	service, err := gateway.New(gc)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := apiKeys(c)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{Service: service, Keys: keys, Log: log})
+}
+
+func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gateway.Config, error) {
+	gc := gateway.Config{
+		Store: store, Owner: owner(), Log: log,
+		StaleIfError:   time.Duration(c.Reads.StaleIfError),
+		Lease:          time.Duration(c.Lease),
+		PromoteDefault: c.Deletes.DefaultInstrument == "promote",
+	}
+	if gc.StaleIfError == 0 {
+		gc.StaleIfError = -1 // the gateway takes 0 for its default
+	}
+	for _, k := range c.Keys.Reference {
+		gc.Keys = append(gc.Keys, gateway.ReferenceKey{ID: k.ID, Secret: k.Bytes})
+	}
+	for _, t := range c.Tenants {
+		gc.Tenants = append(gc.Tenants, gateway.Tenant{
+			Name: t.Name, AcceptRawCard: t.AcceptRawCard, Duplicates: gateway.Duplicates(t.Duplicates),
+		})
+	}
+	for _, r := range c.Routes {
+		gc.Routes = append(gc.Routes, gateway.Route{Name: r.Name, Match: gateway.Match(r.Match), Providers: r.Providers})
+	}
+	for _, p := range c.Providers {
+		adapter, err := p.Adapter.Open(adapters.Env{HTTP: adapters.NewHTTPClient(clientOptions(c, p))})
+		if err != nil {
+			return gc, fmt.Errorf("provider %s: %w", p.Name, err)
+		}
+		gc.Providers = append(gc.Providers, gateway.ProviderConfig{
+			Name: p.Name, Adapter: adapter, Timeout: time.Duration(p.Timeout), MaxInFlight: p.MaxInFlight, Disabled: p.Disabled,
+			Breaker: gateway.BreakerConfig{
+				Window: time.Duration(p.Breaker.Window), MinRequests: p.Breaker.MinRequests, FailureRatio: p.Breaker.FailureRatio,
+				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, OpenFor: time.Duration(p.Breaker.OpenFor), Probes: p.Breaker.Probes,
+			},
+		})
+	}
+	return gc, nil
+}
+
+// clientOptions allow as many connections as there can be calls: reads and writes
+// have max_in_flight each.
+func clientOptions(c *config.Config, p config.Provider) adapters.ClientOptions {
+	o := adapters.ClientOptions{MaxConns: 2 * p.MaxInFlight}
+	if !c.InsecureProviders {
+		o.Control = adapters.RefusePrivate
+	}
+	return o
+}
+
+func apiKeys(c *config.Config) ([]httpapi.APIKey, error) {
+	var keys []httpapi.APIKey
+	for _, t := range c.Tenants {
+		for _, k := range t.APIKeys {
+			digest, err := httpapi.ParseDigest(k.SHA256)
+			if err != nil {
+				return nil, fmt.Errorf("API key %s of tenant %s: sha256 %w", k.Name, t.Name, err)
+			}
+			key := httpapi.APIKey{Tenant: t.Name, Name: k.Name, SHA256: digest}
+			for _, s := range k.Scopes {
+				key.Scopes = append(key.Scopes, httpapi.Scope(s))
+			}
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// owner names this process in leases: the host, for whoever reads a record, and
+// a random part, since two gateways may share a host.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	b := make([]byte, 8)
+	_, _ = rand.Read(b) // never fails: it ends the process instead
+	return host + "-" + hex.EncodeToString(b)
+}

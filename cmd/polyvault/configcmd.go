@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/polyvault/polyvault/config"
+	"github.com/polyvault/polyvault/gateway/httpapi"
+)
+
+func newConfig() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check and show a configuration file",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return usagef("a command is required: validate, show or schema") },
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:   "validate FILE",
+			Short: "Report every problem of a configuration file, with line numbers",
+			Args:  cobra.ExactArgs(1),
+			RunE: work(func(cmd *cobra.Command, args []string) error {
+				if _, err := loadConfig(args[0], nil); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid\n", args[0])
+				return err
+			}),
+		},
+		&cobra.Command{
+			Use:   "show FILE",
+			Short: "Print the effective configuration, secrets by reference only",
+			Args:  cobra.ExactArgs(1),
+			RunE: work(func(cmd *cobra.Command, args []string) error {
+				c, err := loadConfig(args[0], nil)
+				if err != nil {
+					return err
+				}
+				text, err := c.Show()
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(text)
+				return err
+			}),
+		},
+		&cobra.Command{
+			Use:   "schema",
+			Short: "Print the JSON Schema of the configuration file",
+			Args:  cobra.NoArgs,
+			RunE: work(func(cmd *cobra.Command, _ []string) error {
+				text, err := config.Schema()
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), string(text))
+				return err
+			}),
+		},
+	)
+	return cmd
+}
+
+// loadConfig loads a file for this binary: with its environment and its scopes.
+func loadConfig(file string, flags map[string]string) (*config.Config, error) {
+	c, err := config.Load(file, config.Options{LookupEnv: os.LookupEnv, Flags: flags, Scopes: scopeNames()})
+	if problems, ok := err.(config.Problems); ok { //nolint:errorlint // it is what Load returns
+		return nil, fmt.Errorf("%d problems in the configuration\n%w", len(problems), err)
+	}
+	return c, err
+}
+
+func scopeNames() []string {
+	var out []string
+	for _, s := range httpapi.Scopes() {
+		out = append(out, string(s))
+	}
+	return out
+}

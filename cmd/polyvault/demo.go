@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/polyvault/polyvault/adapters/bigcommerce/bigcommercetest"
+	"github.com/polyvault/polyvault/adapters/cybersource/cybersourcetest"
+	"github.com/polyvault/polyvault/adapters/rebilly/rebillytest"
+	"github.com/polyvault/polyvault/config"
+	"github.com/polyvault/polyvault/gateway"
+	"github.com/polyvault/polyvault/gateway/httpapi"
+)
+
+func newDemo() *cobra.Command {
+	var listen, key string
+	var tour bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run everything with nothing installed: three stand-in providers, the gateway, an embedded store",
+		Args:  cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) (err error) {
+			if key != "" && !httpapi.ValidAPIKey(key) {
+				return usagef("--api-key must have the form pv_<env>_<8 characters>_<22 to 128 characters>, of A-Z a-z 0-9")
+			}
+			if tour && !cmd.Flags().Changed("listen") {
+				listen = "127.0.0.1:0" // beside whatever runs already
+			}
+			d, err := startDemo(cmd.Context(), listen, key, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, d.close()) }()
+			out := &printer{w: cmd.OutOrStdout()}
+			if tour {
+				return runTour(cmd.Context(), d, out)
+			}
+			d.introduce(out)
+			if out.err != nil {
+				return out.err
+			}
+			select {
+			case <-cmd.Context().Done():
+				return nil
+			case err := <-d.server.ended:
+				d.server.ended <- nil
+				return err
+			}
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&listen, "listen", "127.0.0.1:8080", "host:port of the API; the tour takes any free port")
+	f.StringVar(&key, "api-key", "", "the API key to accept; default a new one")
+	f.BoolVar(&tour, "tour", false, "walk through the API, print every call and answer, and end")
+	return cmd
+}
+
+// demo is the gateway and its stand-in providers in one process. It runs off a
+// configuration file like any other gateway.
+type demo struct {
+	folder  string
+	key     string
+	log     *zap.Logger
+	store   gateway.Store
+	handler *swapHandler
+	server  *server
+
+	cybersource, rebilly, bigcommerce *standIn
+}
+
+func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *demo, err error) {
+	d := &demo{key: key, handler: &swapHandler{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if d.log, err = newLogger(config.Log{Level: "error", Format: "console"}, stderr); err != nil {
+		return nil, err
+	}
+	if d.key == "" {
+		if d.key, err = httpapi.NewAPIKey("test"); err != nil {
+			return nil, err
+		}
+	}
+	if d.folder, err = os.MkdirTemp("", "polyvault-demo-"); err != nil {
+		return nil, err
+	}
+	// Stand-ins end with the demo, not with ctx: a request in flight is still answered.
+	background := context.WithoutCancel(ctx)
+	d.cybersource = newStandIn("cybersource", cybersourcetest.New(cybersourcetest.Options{}))
+	d.rebilly = newStandIn("rebilly", rebillytest.New(rebillytest.Options{}))
+	d.bigcommerce = newStandIn("bigcommerce", bigcommercetest.New(bigcommercetest.Options{}))
+	for _, s := range d.standIns() {
+		if err := s.start(background, "127.0.0.1:0", nil); err != nil {
+			return nil, err
+		}
+	}
+	c, err := d.writeConfig([]string{"cybersource-us", "rebilly-main"})
+	if err != nil {
+		return nil, err
+	}
+	if d.store, err = openStore(ctx, c, d.log); err != nil {
+		return nil, err
+	}
+	if err := d.use(c); err != nil {
+		return nil, err
+	}
+	d.server, err = serveOn(ctx, listen, d.handler, d.log)
+	return d, err
+}
+
+func (d *demo) standIns() []*standIn { return []*standIn{d.cybersource, d.rebilly, d.bigcommerce} }
+
+// use makes the gateway of a configuration the one that serves, over the same
+// store. Requests in flight end in the one they began in.
+func (d *demo) use(c *config.Config) error {
+	api, err := newAPI(c, d.store, d.log)
+	if err != nil {
+		return err
+	}
+	d.handler.swap(api.Handler())
+	return nil
+}
+
+// close stops everything and removes the folder.
+func (d *demo) close() error {
+	var errs []error
+	if d.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		errs = append(errs, d.server.shutdown(ctx))
+	}
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
+	}
+	for _, s := range d.standIns() {
+		if s != nil {
+			errs = append(errs, s.stop())
+		}
+	}
+	if d.folder != "" {
+		errs = append(errs, os.RemoveAll(d.folder))
+	}
+	return errors.Join(errs...)
+}
+
+// configFile is where the demo's configuration is.
+func (d *demo) configFile() string { return filepath.Join(d.folder, "polyvault.yaml") }
+
+// writeConfig writes the configuration with a given order of providers for cards
+// from the US, and loads it.
+func (d *demo) writeConfig(cardProviders []string) (*config.Config, error) {
+	keyFile := filepath.Join(d.folder, "reference.key")
+	if _, err := os.Stat(keyFile); errors.Is(err, os.ErrNotExist) {
+		b := make([]byte, 32)
+		_, _ = rand.Read(b) // never fails: it ends the process instead
+		if err := os.WriteFile(keyFile, []byte(base64.StdEncoding.EncodeToString(b)), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	text := fmt.Sprintf(demoConfig, d.folder, keyLine("demo", d.key, scopeNames()), d.cybersource.url(), d.rebilly.url(), d.bigcommerce.url(),
+		cardProviders[0], cardProviders[1])
+	if err := os.WriteFile(d.configFile(), []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	// The process' environment is left out: a variable for another gateway on this
+	// machine must not point the demo at its store.
+	none := func(string) (string, bool) { return "", false }
+	return config.Load(d.configFile(), config.Options{LookupEnv: none, Scopes: scopeNames()})
+}
+
+const demoConfig = `admin_listen: ""
+store:
+  bolt: {path: %s/polyvault.db}
+keys:
+  reference: file:reference.key
+tenants:
+  - name: demo
+    accept_raw_card: true
+    api_keys:
+      %s
+providers:
+  - name: cybersource-us
+    type: cybersource
+    config:
+      base_url: %s
+      merchant_id: ` + cybersourcetest.DefaultMerchantID + `
+      key_id: ` + cybersourcetest.DefaultKeyID + `
+      shared_secret: ` + cybersourcetest.DefaultSharedSecret + `
+  - name: rebilly-main
+    type: rebilly
+    config:
+      base_url: %s
+      organization_id: ` + rebillytest.Organization + `
+      api_key: ` + rebillytest.SecretKey + `
+  - name: bigcommerce-main
+    type: bigcommerce
+    config:
+      base_url: %s
+      store_hash: ` + bigcommercetest.DefaultStoreHash + `
+      access_token: ` + bigcommercetest.DefaultAccessToken + `
+routes:
+  - name: vaulted
+    match: {source: [vaulted_token]}
+    providers: [bigcommerce-main]
+  - name: us-cards
+    match: {country: [US]}
+    providers: [%s, %s]
+  - name: default
+    providers: [rebilly-main]
+insecure_providers: true
+`
+
+// introduce prints what a newcomer needs.
+func (d *demo) introduce(out *printer) {
+	out.printf("polyvault demo\n\n  API      http://%s   documentation at /docs\n  key      %s\n", d.server.addr, d.key)
+	for _, s := range d.standIns() {
+		out.printf("  %-11s  %s   its state: %s/_sandbox/state\n", s.name, s.url(), s.url())
+	}
+	out.printf(`
+Store a card (a published test number):
+
+  curl -si http://%s/v1/instruments \
+    -H 'Authorization: Bearer %s' \
+    -H 'Content-Type: application/json' -H "Idempotency-Key: $(date +%%s)" \
+    -d '{"customer_id":"cus-42","country":"US","sources":[{"type":"card","number":"4111111111111111","exp_month":12,"exp_year":2031}],
+         "billing_address":{"first_name":"Ada","last_name":"Lovelace","line1":"1 Main St","city":"Austin","region":"TX","postal_code":"78701","country":"US"}}'
+
+polyvault demo --tour walks through the rest. Ctrl-C ends; nothing is kept.
+`, d.server.addr, d.key)
+}
+
+// swapHandler serves with a handler that can be exchanged.
+type swapHandler struct{ current atomic.Pointer[http.Handler] }
+
+func (h *swapHandler) swap(next http.Handler) { h.current.Store(&next) }
+
+func (h *swapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*h.current.Load()).ServeHTTP(w, r)
+}

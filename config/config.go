@@ -1,0 +1,189 @@
+package config
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// Config is the whole configuration, with defaults filled in and secrets resolved.
+// It is plain data: cmd/polyvault builds the gateway from it.
+type Config struct {
+	Listen            string     `json:"listen"`       // host:port of the API; default 127.0.0.1:8080
+	AdminListen       string     `json:"admin_listen"` // host:port of health and pprof; default 127.0.0.1:9090, "" for none
+	Store             Store      `json:"store"`
+	Keys              Keys       `json:"keys"`
+	Tenants           []Tenant   `json:"tenants"`
+	Providers         []Provider `json:"providers"`
+	Routes            []Route    `json:"routes"`
+	Deletes           Deletes    `json:"deletes"`
+	Reads             Reads      `json:"reads"`
+	Lease             Duration   `json:"lease"`              // how long an attempt is left alone; 15s–10m, default 30s
+	InsecureProviders bool       `json:"insecure_providers"` // lets base_url be http or private, and credentials literal: stand-ins only
+	Shutdown          Shutdown   `json:"shutdown"`
+	Log               Log        `json:"log"`
+}
+
+// Store says where the records are. Without a section it is a bbolt file.
+type Store struct {
+	Redis *Redis `json:"redis,omitempty"`
+	Bolt  *Bolt  `json:"bolt,omitempty"`
+	// Defaulted is true when the file had no store section.
+	Defaulted bool `json:"-"`
+}
+
+// Redis is a Redis server, or its Sentinels, or a Cluster.
+type Redis struct {
+	URL         SecretRef `json:"url,omitzero"`          // redis:// or rediss://; a URL with a password only by reference
+	Addrs       []string  `json:"addrs,omitempty"`       // host:port of the Sentinels or Cluster nodes, in place of url
+	MasterName  string    `json:"master_name,omitempty"` // with addrs: they are Sentinels
+	Cluster     bool      `json:"cluster,omitempty"`     // with addrs: they are Cluster nodes
+	Username    string    `json:"username,omitempty"`
+	Password    SecretRef `json:"password,omitzero"`
+	TLS         bool      `json:"tls,omitempty"`          // with addrs; a rediss:// URL implies it
+	KeyPrefix   string    `json:"key_prefix"`             // default "pv:"
+	Durability  string    `json:"durability"`             // dev, standard (default) or strict
+	DialTimeout Duration  `json:"dial_timeout,omitempty"` // default: the store's
+	ReadTimeout Duration  `json:"read_timeout,omitempty"` // default: the store's
+	PoolSize    int       `json:"pool_size,omitempty"`    // connections; default: the store's
+}
+
+// Bolt is an embedded store in one file.
+type Bolt struct {
+	Path string `json:"path"` // default ./polyvault.db
+}
+
+// Keys are the gateway's own secrets.
+type Keys struct {
+	Reference ReferenceKeys `json:"reference"`
+}
+
+// Tenant is one merchant behind the gateway.
+type Tenant struct {
+	Name          string   `json:"name"`
+	AcceptRawCard bool     `json:"accept_raw_card"` // default false
+	Duplicates    string   `json:"duplicates"`      // update (default) or allow
+	APIKeys       []APIKey `json:"api_keys"`
+}
+
+// APIKey is one of a tenant's keys, of which only the digest is known.
+type APIKey struct {
+	Name   string   `json:"name"`
+	SHA256 string   `json:"sha256"` // 64 hex digits, of the whole key
+	Scopes []string `json:"scopes"`
+}
+
+// Provider is one configured adapter.
+type Provider struct {
+	Name        string   `json:"name"`
+	Type        string   `json:"type"`
+	Timeout     Duration `json:"timeout"`       // per call; up to 10s, which is the default
+	MaxInFlight int      `json:"max_in_flight"` // calls at the same time, each for reads and for writes; default 64
+	Disabled    bool     `json:"disabled,omitempty"`
+	Breaker     Breaker  `json:"breaker,omitzero"`
+	// Config is what was written for the adapter, with references unresolved and
+	// literal credentials redacted: for showing.
+	Config map[string]any `json:"config"`
+	// Adapter is Config decoded, with references resolved.
+	Adapter adapters.Config `json:"-"`
+}
+
+// Breaker shapes a provider's circuit breakers; what is zero has the gateway's default.
+type Breaker struct {
+	Window              Duration `json:"window,omitempty"`               // what rates are measured over; 1s–1h, default 60s
+	MinRequests         int      `json:"min_requests,omitempty"`         // fewer never trip it by rate; default 20
+	FailureRatio        float64  `json:"failure_ratio,omitempty"`        // above 0, up to 1; default 0.5
+	ConsecutiveFailures int      `json:"consecutive_failures,omitempty"` // default 5
+	OpenFor             Duration `json:"open_for,omitempty"`             // 100ms–10m, default 15s
+	Probes              int      `json:"probes,omitempty"`               // calls let through while half open; default 1
+}
+
+// Route is one routing rule; the first that matches wins.
+type Route struct {
+	Name      string   `json:"name"`
+	Match     Match    `json:"match,omitzero"`
+	Providers []string `json:"providers"` // in order of priority
+}
+
+// Match says which requests a route is for. What is left out matches everything.
+type Match struct {
+	Tenant   []string               `json:"tenant,omitempty"`
+	Country  []string               `json:"country,omitempty"`
+	Currency []string               `json:"currency,omitempty"`
+	Type     []normalize.Type       `json:"type,omitempty"`
+	Brand    []normalize.Brand      `json:"brand,omitempty"`
+	Source   []normalize.SourceType `json:"source,omitempty"`
+}
+
+// Deletes says what a delete of a customer's default instrument does.
+type Deletes struct {
+	DefaultInstrument string `json:"default_instrument"` // promote (default) or refuse
+}
+
+// Reads says how reads behave when a provider is down.
+type Reads struct {
+	StaleIfError Duration `json:"stale_if_error"` // how old a stored view may be; default 24h, 0s serves none
+}
+
+// Shutdown says how the gateway ends.
+type Shutdown struct {
+	Delay   Duration `json:"delay"`   // between being not ready and closing the listener, for load balancers; default 0s
+	Timeout Duration `json:"timeout"` // for requests in flight; default 20s
+}
+
+// Log shapes the log on stderr.
+type Log struct {
+	Level  string `json:"level"`  // debug, info (default), warn or error
+	Format string `json:"format"` // json (default) or console
+}
+
+// defaults is the configuration that a file is decoded over.
+func defaults() Config {
+	return Config{
+		Listen:      "127.0.0.1:8080",
+		AdminListen: "127.0.0.1:9090",
+		Deletes:     Deletes{DefaultInstrument: "promote"},
+		Reads:       Reads{StaleIfError: Duration(24 * time.Hour)},
+		Lease:       Duration(30 * time.Second),
+		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
+		Log:         Log{Level: "info", Format: "json"},
+	}
+}
+
+// UnmarshalJSON fills in defaults.
+func (p *Provider) UnmarshalJSON(b []byte) error {
+	type plain Provider
+	v := plain{Timeout: Duration(10 * time.Second), MaxInFlight: 64}
+	err := json.Unmarshal(b, &v)
+	*p = Provider(v)
+	return err
+}
+
+// UnmarshalJSON fills in defaults.
+func (t *Tenant) UnmarshalJSON(b []byte) error {
+	type plain Tenant
+	v := plain{Duplicates: "update"}
+	err := json.Unmarshal(b, &v)
+	*t = Tenant(v)
+	return err
+}
+
+// UnmarshalJSON fills in defaults.
+func (r *Redis) UnmarshalJSON(b []byte) error {
+	type plain Redis
+	v := plain{KeyPrefix: "pv:", Durability: "standard"}
+	err := json.Unmarshal(b, &v)
+	*r = Redis(v)
+	return err
+}
+
+// UnmarshalJSON fills in defaults.
+func (s *Bolt) UnmarshalJSON(b []byte) error {
+	type plain Bolt
+	v := plain{Path: "./polyvault.db"}
+	err := json.Unmarshal(b, &v)
+	*s = Bolt(v)
+	return err
+}

@@ -1,0 +1,186 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/polyvault/polyvault/gateway"
+)
+
+const (
+	maxValue = 1 << 20 // bytes
+	maxName  = 1024    // bytes of a key, index, member or owner
+	maxNonce = 64      // bytes
+
+	// sweepStep is how many expired entries a write frees. More than one, so that
+	// space is freed faster than it can be used up.
+	sweepStep = 4
+)
+
+// Write implements [gateway.Store]. It is one transaction, claims and index
+// changes included. A write is known by its nonce as long as no other has
+// followed it on the same entry. A member that is both removed and added is added.
+func (s *Store) Write(ctx context.Context, w gateway.Write) (gateway.Written, error) {
+	const op = "write"
+	if err := ctx.Err(); err != nil {
+		return gateway.Written{}, failed(op, err)
+	}
+	if err := validate(w); err != nil {
+		return gateway.Written{}, failed(op, err)
+	}
+	// The leader of the batch fills in out, perhaps after this call gave up.
+	out := new(gateway.Written)
+	err := s.commits.do(ctx, s.db, func(tx *bbolt.Tx) (err error) {
+		*out, err = s.apply(tx, w)
+		return err
+	})
+	if err != nil {
+		return gateway.Written{}, failed(op, err)
+	}
+	return *out, nil
+}
+
+func (s *Store) apply(tx *bbolt.Tx, w gateway.Write) (gateway.Written, error) {
+	out := gateway.Written{Now: s.now()}
+	if err := sweep(tx, out.Now); err != nil {
+		return out, err
+	}
+	old, err := get(tx, out.Now, []byte(w.Key))
+	if err != nil {
+		return out, err
+	}
+	switch {
+	case old.version == w.Expect:
+		out.Applied = true
+		out.Current, err = replace(tx, out.Now, w)
+	case old.version == w.Expect+1 && string(old.nonce) == w.Nonce:
+		out.Applied = true // before; the reply was lost
+		out.Current = old.entry()
+	default:
+		out.Current = old.entry()
+	}
+	if err != nil {
+		return out, err
+	}
+	if out.Applied {
+		if err := changeIndexes(tx, w); err != nil {
+			return out, err
+		}
+	}
+	if out.Owners, err = claim(tx, w.Claims); err != nil {
+		return out, err
+	}
+	out.Loaded, err = loadAll(tx, out.Now, w.Load)
+	return out, err
+}
+
+// replace puts the entry that w describes into the place of any other.
+func replace(tx *bbolt.Tx, now time.Time, w gateway.Write) (gateway.Entry, error) {
+	key := []byte(w.Key)
+	entries, expiries := tx.Bucket([]byte(bucketEntries)), tx.Bucket([]byte(bucketExpiry))
+	old, err := decode(entries.Get(key)) // even if it is over
+	if err != nil {
+		return gateway.Entry{}, err
+	}
+	if old.expiry != 0 {
+		if err := expiries.Delete(expiryKey(old.expiry, key)); err != nil {
+			return gateway.Entry{}, err
+		}
+	}
+	r := record{version: w.Expect + 1, nonce: []byte(w.Nonce), data: w.Value}
+	if w.TTL > 0 {
+		// Rounded up: an entry may live a moment longer, never shorter.
+		r.expiry = millis(now.Add(w.TTL + time.Millisecond - 1))
+		if err := expiries.Put(expiryKey(r.expiry, key), nil); err != nil {
+			return gateway.Entry{}, err
+		}
+	}
+	return r.entry(), entries.Put(key, r.encode())
+}
+
+// sweep frees the entries that have been over for longest.
+func sweep(tx *bbolt.Tx, now time.Time) error {
+	entries, expiries := tx.Bucket([]byte(bucketEntries)), tx.Bucket([]byte(bucketExpiry))
+	limit := millis(now)
+	for range sweepStep {
+		row, _ := expiries.Cursor().First()
+		if row == nil || binary.BigEndian.Uint64(row) > limit {
+			return nil
+		}
+		row = bytes.Clone(row)
+		if err := entries.Delete(row[8:]); err != nil {
+			return err
+		}
+		if err := expiries.Delete(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func changeIndexes(tx *bbolt.Tx, w gateway.Write) error {
+	indexes := tx.Bucket([]byte(bucketIndexes))
+	for _, m := range w.Remove {
+		if err := indexes.Delete(indexRow(m)); err != nil {
+			return err
+		}
+	}
+	for _, m := range w.Add {
+		if err := indexes.Put(indexRow(m), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func claim(tx *bbolt.Tx, claims []gateway.Claim) (owners []string, err error) {
+	bucket := tx.Bucket([]byte(bucketClaims))
+	for _, c := range claims {
+		owner := bucket.Get([]byte(c.Key))
+		if owner == nil {
+			owner = []byte(c.Owner)
+			if err := bucket.Put([]byte(c.Key), owner); err != nil {
+				return nil, err
+			}
+		}
+		owners = append(owners, string(owner))
+	}
+	return owners, nil
+}
+
+// validate keeps what this store accepts equal to what the one in Redis does. It
+// leaves nothing for bbolt to refuse, which would fail the whole batch.
+func validate(w gateway.Write) error {
+	switch {
+	case len(w.Value) > maxValue:
+		return fmt.Errorf("the value has %d bytes; at most %d are stored", len(w.Value), maxValue)
+	case w.Nonce == "" || len(w.Nonce) > maxNonce:
+		return fmt.Errorf("the nonce must have 1 to %d bytes", maxNonce)
+	case w.TTL < 0:
+		return errors.New("the time to live must not be negative")
+	case w.Expect == ^uint64(0):
+		return errors.New("the expected version has no successor")
+	}
+	names := []string{w.Key}
+	for _, m := range w.Add {
+		names = append(names, m.Index, m.Member)
+	}
+	for _, m := range w.Remove {
+		names = append(names, m.Index, m.Member)
+	}
+	for _, c := range w.Claims {
+		names = append(names, c.Key, c.Owner)
+	}
+	for _, name := range names {
+		if name == "" || len(name) > maxName {
+			return fmt.Errorf("a key, index, member or owner must have 1 to %d bytes", maxName)
+		}
+	}
+	return nil
+}

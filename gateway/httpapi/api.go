@@ -1,0 +1,145 @@
+// Package httpapi is the gateway's HTTP interface: it decodes strictly what
+// openapi.yaml describes, calls the gateway's service, and renders what comes
+// back, errors as RFC 9457 problems. It is the only package that knows Echo.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"github.com/polyvault/polyvault/gateway"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// service is what the handlers need of [gateway.Service].
+type service interface {
+	Create(ctx context.Context, tenant string, in normalize.CreateInput, idempotencyKey string) (gateway.Created, error)
+	Get(ctx context.Context, tenant, id string, stored bool) (gateway.Read, error)
+	List(ctx context.Context, tenant string, in gateway.ListInput) (gateway.InstrumentPage, error)
+	ListCustomer(ctx context.Context, tenant, customer string, limit int, cursor string) (gateway.CustomerPage, error)
+	Update(ctx context.Context, tenant, id string, in normalize.UpdateInput) (gateway.Read, error)
+	Delete(ctx context.Context, tenant, id string, scope gateway.DeleteScope) error
+	Deactivate(ctx context.Context, tenant, id string) (gateway.Read, error)
+	Activate(ctx context.Context, tenant, id string) (gateway.Read, error)
+	Import(ctx context.Context, tenant string, items []gateway.ImportItem) []gateway.ItemResult
+	BulkDelete(ctx context.Context, tenant string, ids []string, scope gateway.DeleteScope) []gateway.ItemResult
+	PutCustomer(ctx context.Context, tenant string, in normalize.CustomerInput) (c normalize.Customer, created bool, err error)
+	GetCustomer(ctx context.Context, tenant, id string) (normalize.Customer, error)
+	Operation(ctx context.Context, tenant, id string) (gateway.Operation, error)
+	OperationByKey(ctx context.Context, tenant, idempotencyKey string) (gateway.Operation, error)
+	Providers() []gateway.ProviderStatus
+	Provider(name string) (gateway.ProviderStatus, error)
+	Ready(ctx context.Context) error
+}
+
+var _ service = (*gateway.Service)(nil)
+
+// Config is what an API is made of.
+type Config struct {
+	Service service
+	Keys    []APIKey
+	Log     *zap.Logger      // default none
+	Now     func() time.Time // default time.Now
+	// MaxBody bounds a request's body in bytes. Default 64 KiB.
+	MaxBody int64
+	// MaxImportBody bounds an import's body in bytes. Default 1 MiB.
+	MaxImportBody int64
+	// MaxAuthFailures is how many failed authentications one address may have in a
+	// minute before they are answered with rate_limited. Requests with a valid key
+	// are never refused for it: behind a proxy, everybody has the same address.
+	// Default 300; negative: no limit.
+	MaxAuthFailures int
+}
+
+// API serves the gateway's HTTP interface. It is safe for concurrent use.
+type API struct {
+	service       service
+	keys          keyring
+	failures      *failures
+	log           *zap.Logger
+	now           func() time.Time
+	maxBody       int64
+	maxImportBody int64
+	document      document
+	draining      atomic.Bool
+	echo          *echo.Echo
+}
+
+var _ ServerInterface = (*API)(nil)
+
+// New makes an API. It fails if a key is not valid, or if an operation of the
+// document has no scope.
+func New(c Config) (*API, error) {
+	if c.Service == nil {
+		return nil, errors.New("httpapi: Service is required")
+	}
+	keys, err := newKeyring(c.Keys)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := loadDocument()
+	if err != nil {
+		return nil, fmt.Errorf("httpapi: %w", err)
+	}
+	a := &API{
+		service: c.Service, keys: keys, log: c.Log, now: c.Now, document: doc,
+		maxBody: c.MaxBody, maxImportBody: c.MaxImportBody,
+	}
+	if a.log == nil {
+		a.log = zap.NewNop()
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.maxBody == 0 {
+		a.maxBody = 64 << 10
+	}
+	if a.maxImportBody == 0 {
+		a.maxImportBody = 1 << 20
+	}
+	if c.MaxAuthFailures == 0 {
+		c.MaxAuthFailures = 300
+	}
+	a.failures = newFailures(c.MaxAuthFailures, a.now)
+	if err := a.register(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Handler returns the handler of every path.
+func (a *API) Handler() http.Handler { return a.echo }
+
+// Drain makes /readyz answer 503, so that a load balancer sends no new requests.
+// Those that come all the same are served.
+func (a *API) Drain() { a.draining.Store(true) }
+
+// register builds the router. Around everything: the exchange's id, the log line,
+// panics. Around each operation: authentication, scope, query.
+func (a *API) register() error {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	// The peer's address and nothing that a caller could write into a header.
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.HTTPErrorHandler = a.handleError
+	e.Use(a.exchange, a.logged, a.recovered, refuseOptions)
+	known := operations()
+	around := map[string][]echo.MiddlewareFunc{}
+	for _, id := range a.document.operationIDs {
+		op, ok := known[id]
+		if !ok {
+			return fmt.Errorf("httpapi: operation %q has no scope", id)
+		}
+		around[id] = []echo.MiddlewareFunc{a.admit(id, op)}
+	}
+	RegisterHandlersWithOptions(e, a, RegisterHandlersOptions{OperationMiddlewares: around})
+	a.echo = e
+	return nil
+}

@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// admit stands in front of one operation: who calls, whether they may, and
+// whether the query is one that the operation knows.
+func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			x := exchangeOf(c)
+			x.operation, x.keyed = id, op.keyed
+			if op.scope == public {
+				return next(c)
+			}
+			if err := a.authenticate(c, x); err != nil {
+				return err
+			}
+			if !x.caller.may(op.scope) {
+				return &normalize.Error{
+					Code: normalize.InsufficientScope, Outcome: normalize.NotSent,
+					Msg: "the API key needs the scope " + string(op.scope),
+				}
+			}
+			if errs := checkQuery(c.Request().URL, op); len(errs) > 0 {
+				return normalize.Invalid(errs...)
+			}
+			if err := checkHeaders(c.Request().Header, op); err != nil {
+				return err
+			}
+			return next(c)
+		}
+	}
+}
+
+// authenticate sets the caller. All failures answer the same.
+func (a *API) authenticate(c echo.Context, x *exchange) error {
+	if x.caller = a.keys.find(bearer(c.Request().Header["Authorization"])); x.caller != nil {
+		return nil
+	}
+	if wait := a.failures.count(c.RealIP()); wait > 0 {
+		return &normalize.Error{
+			Code: normalize.RateLimited, Outcome: normalize.NotSent,
+			Msg: "too many requests with an API key that is not valid", RetryAfter: wait,
+		}
+	}
+	return &normalize.Error{
+		Code: normalize.InvalidAPIKey, Outcome: normalize.NotSent,
+		Msg: "send a valid API key in the Authorization header, as a bearer token",
+	}
+}
+
+// bearer returns the token of the one Authorization header; "" if it is not one.
+// The scheme's name has no case (RFC 9110, 11.1).
+func bearer(headers []string) string {
+	const scheme = "bearer "
+	if len(headers) != 1 || len(headers[0]) <= len(scheme) || !strings.EqualFold(headers[0][:len(scheme)], scheme) {
+		return ""
+	}
+	return headers[0][len(scheme):]
+}
+
+// maxAddresses bounds what failures remembers in one minute.
+const maxAddresses = 10_000
+
+// failures counts failed authentications by address, minute by minute.
+type failures struct {
+	limit int
+	now   func() time.Time
+
+	mu     sync.Mutex
+	minute time.Time
+	counts map[string]int
+}
+
+func newFailures(limit int, now func() time.Time) *failures {
+	return &failures{limit: limit, now: now, counts: map[string]int{}}
+}
+
+// count adds a failure. It returns how long to wait if there were too many; else 0.
+func (f *failures) count(address string) time.Duration {
+	if f.limit < 0 {
+		return 0
+	}
+	now := f.now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if minute := now.Truncate(time.Minute); !minute.Equal(f.minute) || len(f.counts) >= maxAddresses {
+		f.minute, f.counts = minute, map[string]int{}
+	}
+	if f.counts[address]++; f.counts[address] <= f.limit {
+		return 0
+	}
+	return f.minute.Add(time.Minute).Sub(now)
+}

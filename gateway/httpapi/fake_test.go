@@ -1,0 +1,194 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/gateway"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// fake is a service whose answers a test sets. What it was asked is kept.
+type fake struct {
+	created gateway.Created
+	read    gateway.Read
+	page    gateway.InstrumentPage
+	results []gateway.ItemResult
+	err     error
+	panics  any
+
+	tenant string
+	key    string
+	id     string
+	create normalize.CreateInput
+	update normalize.UpdateInput
+	list   gateway.ListInput
+	scope  gateway.DeleteScope
+	stored bool
+	items  []gateway.ImportItem
+	ids    []string
+	put    normalize.CustomerInput
+}
+
+func exampleTime() time.Time { return time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC) }
+
+const (
+	exampleID  = "ins_0h7kq2m4n6p8r0s2t4v6w8x0z2"
+	testNumber = "4111111111111111"
+)
+
+func exampleInstrument() normalize.Instrument {
+	fp := "fp_1h7kq2m4n6p8r0s2t4v6w8x0z2"
+	return normalize.Instrument{
+		Object: "instrument", ID: exampleID, CustomerID: "cus-42", Type: normalize.TypeCard, Status: normalize.StatusActive,
+		Card:        &normalize.Card{Brand: normalize.Visa, BIN: "411111", Last4: "1111", ExpMonth: 12, ExpYear: 2031},
+		Fingerprint: &fp, FingerprintOf: "number", Metadata: map[string]string{"tier": "gold"},
+		BillingAddress: &normalize.Address{FirstName: "Ada", Country: "GB"},
+		ProviderTokens: []normalize.ProviderToken{{
+			Provider: "cybersource-us", ProviderType: "cybersource", Role: normalize.RolePrimary, Status: normalize.StatusActive,
+			References: normalize.References{"customer": "CUS1", "payment_instrument": "PI1"}, ProviderStatus: "ACTIVE", SyncedAt: exampleTime(),
+		}},
+		CreatedAt: exampleTime(), UpdatedAt: exampleTime(),
+	}
+}
+
+func exampleOperation() gateway.Operation {
+	return gateway.Operation{
+		Object: "operation", ID: exampleID, State: gateway.StateUnknown, Outcome: normalize.Unknown,
+		Attempts:  []gateway.AttemptView{{Provider: "cybersource-us", Outcome: normalize.Unknown, Code: normalize.ProviderTimeout, MS: 10003}},
+		CreatedAt: exampleTime(), UpdatedAt: exampleTime(),
+	}
+}
+
+func exampleProvider() gateway.ProviderStatus {
+	return gateway.ProviderStatus{
+		Object: "provider", Name: "cybersource-us", Type: "cybersource",
+		Capabilities: []adapters.Capability{"create"}, SourceTypes: normalize.SourceTypes(),
+		Classes: map[string]gateway.ClassStatus{"read": {Breaker: "closed", Limit: 64}},
+	}
+}
+
+func newFake() *fake {
+	ins := exampleInstrument()
+	return &fake{
+		created: gateway.Created{Instrument: ins, Provider: "cybersource-us"},
+		read:    gateway.Read{Instrument: ins, Provider: "cybersource-us"},
+		page:    gateway.InstrumentPage{Data: []normalize.Instrument{ins}, HasMore: true, NextCursor: "bmV4dA"},
+	}
+}
+
+func (f *fake) called(tenant string) error {
+	f.tenant = tenant
+	if f.panics != nil {
+		panic(f.panics)
+	}
+	return f.err
+}
+
+func (f *fake) Create(_ context.Context, tenant string, in normalize.CreateInput, key string) (gateway.Created, error) {
+	f.create, f.key = in, key
+	return f.created, f.called(tenant)
+}
+
+func (f *fake) Get(_ context.Context, tenant, id string, stored bool) (gateway.Read, error) {
+	f.id, f.stored = id, stored
+	return f.read, f.called(tenant)
+}
+
+func (f *fake) List(_ context.Context, tenant string, in gateway.ListInput) (gateway.InstrumentPage, error) {
+	f.list = in
+	return f.page, f.called(tenant)
+}
+
+func (f *fake) ListCustomer(_ context.Context, tenant, customer string, limit int, cursor string) (gateway.CustomerPage, error) {
+	f.id, f.list = customer, gateway.ListInput{Limit: limit, Cursor: cursor}
+	return gateway.CustomerPage{
+		InstrumentPage: f.page, Incomplete: true,
+		Sources: []gateway.SourceStatus{{Provider: "rebilly-main", Status: "stored", Code: normalize.ProviderTimeout}},
+	}, f.called(tenant)
+}
+
+func (f *fake) Update(_ context.Context, tenant, id string, in normalize.UpdateInput) (gateway.Read, error) {
+	f.id, f.update = id, in
+	return f.read, f.called(tenant)
+}
+
+func (f *fake) Delete(_ context.Context, tenant, id string, scope gateway.DeleteScope) error {
+	f.id, f.scope = id, scope
+	return f.called(tenant)
+}
+
+func (f *fake) Deactivate(_ context.Context, tenant, id string) (gateway.Read, error) {
+	f.id = id
+	return f.read, f.called(tenant)
+}
+
+func (f *fake) Activate(_ context.Context, tenant, id string) (gateway.Read, error) {
+	f.id = id
+	return f.read, f.called(tenant)
+}
+
+func (f *fake) Import(_ context.Context, tenant string, items []gateway.ImportItem) []gateway.ItemResult {
+	f.items = items
+	_ = f.called(tenant)
+	if f.results != nil {
+		return f.results
+	}
+	out := make([]gateway.ItemResult, len(items))
+	for i, item := range items {
+		if out[i].Created = f.created; len(item.Fields) > 0 {
+			out[i].Err = normalize.Invalid(item.Fields...)
+		}
+	}
+	return out
+}
+
+func (f *fake) BulkDelete(_ context.Context, tenant string, ids []string, scope gateway.DeleteScope) []gateway.ItemResult {
+	f.ids, f.scope = ids, scope
+	_ = f.called(tenant)
+	out := make([]gateway.ItemResult, len(ids))
+	for i := range out {
+		out[i].Err = f.err
+	}
+	return out
+}
+
+func (f *fake) customer(id string) normalize.Customer {
+	return normalize.Customer{
+		Object: "customer", ID: id, ProviderReferences: map[string]string{"bigcommerce-main": "1"},
+		CreatedAt: exampleTime(), UpdatedAt: exampleTime(),
+	}
+}
+
+func (f *fake) PutCustomer(_ context.Context, tenant string, in normalize.CustomerInput) (c normalize.Customer, created bool, err error) {
+	f.put = in
+	return f.customer(in.ID), in.ID == "new", f.called(tenant)
+}
+
+func (f *fake) GetCustomer(_ context.Context, tenant, id string) (normalize.Customer, error) {
+	f.id = id
+	return f.customer(id), f.called(tenant)
+}
+
+func (f *fake) Operation(_ context.Context, tenant, id string) (gateway.Operation, error) {
+	f.id = id
+	return exampleOperation(), f.called(tenant)
+}
+
+func (f *fake) OperationByKey(_ context.Context, tenant, key string) (gateway.Operation, error) {
+	f.key = key
+	return exampleOperation(), f.called(tenant)
+}
+
+func (f *fake) Providers() []gateway.ProviderStatus {
+	_ = f.called("")
+	return []gateway.ProviderStatus{exampleProvider()}
+}
+
+func (f *fake) Provider(name string) (gateway.ProviderStatus, error) {
+	f.id = name
+	return exampleProvider(), f.called("")
+}
+
+func (f *fake) Ready(context.Context) error { return f.called("") }

@@ -1,0 +1,114 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"github.com/polyvault/polyvault/normalize"
+)
+
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// exchange names the request and sets the headers that every answer has.
+func (a *API) exchange(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		x := exchangeOf(c)
+		if x.requestID = c.Request().Header.Get(echo.HeaderXRequestID); !requestIDPattern.MatchString(x.requestID) ||
+			normalize.ContainsCardNumber(x.requestID) {
+			x.requestID = strings.ToLower(rand.Text())
+		}
+		h := c.Response().Header()
+		h.Set(echo.HeaderXRequestID, x.requestID)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		return next(c)
+	}
+}
+
+// logged writes one line for each request. It holds the route and not the path,
+// and no query, body or header: those are where card numbers would be.
+func (a *API) logged(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		begin := a.now()
+		err := next(c)
+		if err != nil {
+			c.Error(err) // renders the problem, so that its status is known here
+		}
+		x := exchangeOf(c)
+		fields := append(x.fields(),
+			zap.String("method", knownMethod(c.Request().Method)), zap.Int("status", c.Response().Status),
+			zap.Duration("took", a.now().Sub(begin)), zap.String("address", c.RealIP()), zap.Int64("bytes", c.Response().Size))
+		if x.err != nil {
+			fields = append(fields, zap.String("error", withoutCardNumber(x.err.Error())))
+		}
+		if x.writeErr != nil {
+			fields = append(fields, zap.String("write_error", x.writeErr.Error()))
+		}
+		switch status := c.Response().Status; {
+		case status == http.StatusInternalServerError:
+			a.log.Error("request", fields...)
+		case status > http.StatusInternalServerError:
+			a.log.Warn("request", fields...)
+		default:
+			a.log.Info("request", fields...)
+		}
+		return nil // rendered
+	}
+}
+
+// knownMethod keeps words that a caller made up out of the log.
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	default:
+		return "other"
+	}
+}
+
+// errPanic is what a caller's problem is made of after a panic.
+var errPanic = errors.New("panic")
+
+// recovered turns a panic into a problem. What was thrown may hold anything, so
+// only its type is logged, and its text if the runtime threw it.
+func (a *API) recovered(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			thrown := recover()
+			if thrown == nil {
+				return
+			}
+			if thrown == http.ErrAbortHandler { //nolint:errorlint // net/http compares this value itself
+				panic(thrown) //nolint:forbidigo // net/http's own way to drop a connection
+			}
+			text := fmt.Sprintf("%T", thrown)
+			if fault, ok := thrown.(runtime.Error); ok {
+				text = fault.Error()
+			}
+			a.log.Error("panic", zap.String("request_id", exchangeOf(c).requestID),
+				zap.String("thrown", withoutCardNumber(text)), zap.ByteString("stack", debug.Stack()))
+			err = errPanic
+		}()
+		return next(c)
+	}
+}
+
+// refuseOptions keeps Echo from answering OPTIONS by itself: the API is not for browsers.
+func refuseOptions(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if allow, ok := c.Get(echo.ContextKeyHeaderAllow).(string); ok && allow != "" {
+			c.Response().Header().Set(echo.HeaderAllow, strings.TrimPrefix(allow, "OPTIONS, "))
+			return echo.ErrMethodNotAllowed
+		}
+		return next(c)
+	}
+}

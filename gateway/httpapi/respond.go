@@ -1,0 +1,85 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// writeJSON answers with v. It encodes before it writes, so that a fault cannot
+// leave half an answer. Nil slices become [], and members have a fixed order.
+func writeJSON(c echo.Context, status int, mediaType string, v any) {
+	b, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		exchangeOf(c).err = err
+		status, mediaType = http.StatusInternalServerError, "application/problem+json"
+		b = []byte(`{"type":"` + problemBase + string(normalize.InternalError) + `"}`)
+	}
+	if err := c.Blob(status, mediaType, append(b, '\n')); err != nil {
+		exchangeOf(c).writeErr = err // the caller is gone
+	}
+}
+
+func ok(c echo.Context, v any) error {
+	writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, v)
+	return nil
+}
+
+// shown is the instrument as this caller may see it.
+func shown(c echo.Context, ins normalize.Instrument) normalize.Instrument {
+	if exchangeOf(c).caller.may(ReferencesRead) {
+		return ins
+	}
+	tokens := make([]normalize.ProviderToken, len(ins.ProviderTokens))
+	for i, t := range ins.ProviderTokens {
+		t.References = nil
+		tokens[i] = t
+	}
+	ins.ProviderTokens = tokens
+	return ins
+}
+
+func shownAll(c echo.Context, all []normalize.Instrument) []normalize.Instrument {
+	out := make([]normalize.Instrument, len(all))
+	for i, ins := range all {
+		out[i] = shown(c, ins)
+	}
+	return out
+}
+
+// exchange is what the layers of one request tell each other. It lives in Echo's context.
+type exchange struct {
+	requestID string
+	caller    *APIKey        // nil until authenticated
+	operation string         // the document's operationId; "" if no route matched
+	keyed     bool           // the operation takes an idempotency key
+	code      normalize.Code // of the problem that was answered
+	err       error          // behind that problem
+	writeErr  error          // the answer could not be delivered
+}
+
+const exchangeKey = "polyvault.exchange"
+
+func exchangeOf(c echo.Context) *exchange {
+	if x, ok := c.Get(exchangeKey).(*exchange); ok {
+		return x
+	}
+	x := &exchange{}
+	c.Set(exchangeKey, x)
+	return x
+}
+
+func (x *exchange) fields() []zap.Field {
+	f := []zap.Field{zap.String("request_id", x.requestID), zap.String("operation", x.operation)}
+	if x.caller != nil {
+		f = append(f, zap.String("tenant", x.caller.Tenant), zap.String("api_key", x.caller.Name))
+	}
+	if x.code != "" {
+		f = append(f, zap.String("code", string(x.code)))
+	}
+	return f
+}

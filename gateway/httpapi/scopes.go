@@ -1,0 +1,72 @@
+package httpapi
+
+import "slices"
+
+// Scope is what an API key may do.
+type Scope string
+
+// The scopes.
+const (
+	InstrumentsRead    Scope = "instruments:read"
+	InstrumentsWrite   Scope = "instruments:write"
+	InstrumentsResolve Scope = "instruments:resolve"
+	ReferencesRead     Scope = "references:read" // shows the providers' ids in instruments
+	CustomersRead      Scope = "customers:read"
+	CustomersWrite     Scope = "customers:write"
+	ProvidersRead      Scope = "providers:read"
+	ProvidersWrite     Scope = "providers:write"
+	RoutesRead         Scope = "routes:read"
+)
+
+// Scopes returns every scope.
+func Scopes() []Scope {
+	return []Scope{
+		InstrumentsRead, InstrumentsWrite, InstrumentsResolve, ReferencesRead,
+		CustomersRead, CustomersWrite, ProvidersRead, ProvidersWrite, RoutesRead,
+	}
+}
+
+// public is the scope of the operations that need no key.
+const public Scope = ""
+
+// operation is what the middleware must know of one of the document's operations.
+type operation struct {
+	scope     Scope
+	keyed     bool     // repeating it is safe with the same idempotency key, or keys
+	keyHeader bool     // that key is the request's header
+	query     []string // the parameters that it knows; all others are refused
+	required  []string // those of query that must be there
+}
+
+// operations names every operation of the document. One that is missing here is
+// refused by New, so that none can be served without a scope by accident.
+func operations() map[string]operation {
+	return map[string]operation{
+		"createInstrument": {scope: InstrumentsWrite, keyed: true, keyHeader: true},
+		"listInstruments": {scope: InstrumentsRead, query: []string{
+			"customer_id", "status", "type", "brand", "last4", "provider", "default", "expires_before", "created_after",
+			"fingerprint", "metadata", "filter", "sort", "q", "limit", "cursor",
+		}},
+		"importInstruments":       {scope: InstrumentsWrite, keyed: true},
+		"bulkDeleteInstruments":   {scope: InstrumentsWrite},
+		"getInstrument":           {scope: InstrumentsRead, query: []string{"read"}},
+		"updateInstrument":        {scope: InstrumentsWrite},
+		"deleteInstrument":        {scope: InstrumentsWrite, query: []string{"scope"}},
+		"deactivateInstrument":    {scope: InstrumentsWrite},
+		"activateInstrument":      {scope: InstrumentsWrite},
+		"getCustomer":             {scope: CustomersRead},
+		"putCustomer":             {scope: CustomersWrite},
+		"listCustomerInstruments": {scope: InstrumentsRead, query: []string{"limit", "cursor"}},
+		"findOperation":           {scope: InstrumentsRead, query: []string{"idempotency_key"}, required: []string{"idempotency_key"}},
+		"getOperation":            {scope: InstrumentsRead},
+		"listProviders":           {scope: ProvidersRead},
+		"getProvider":             {scope: ProvidersRead},
+		"getDocument":             {scope: public},
+		"getDocs":                 {scope: public},
+		"getDocsAsset":            {scope: public},
+		"getHealth":               {scope: public},
+		"getReadiness":            {scope: public},
+	}
+}
+
+func knownScope(s Scope) bool { return slices.Contains(Scopes(), s) }

@@ -1,0 +1,194 @@
+// Package redisstore keeps the gateway's records in Redis 6.2 or later: one
+// server, a master watched by Sentinels, or a Cluster.
+//
+// # Keys
+//
+// With the default prefix "pv:" an entry is the hash pv:{key} with the fields v
+// (version), n (nonce of the last write) and d (data); a claim is the string
+// pv:claim:{key}; an index is the sorted set pv:idx:{index}, every score 0. The
+// braces make each of them a hash slot of its own, whatever it contains.
+//
+// # Round trips
+//
+// Load, Scan and Write are one pipeline each. A script does the compare-and-swap
+// on the server. On one server and with Sentinel the same script changes the
+// indexes, so a write is atomic but for its claims. On a Cluster the indexes live
+// in other slots than the entry, where a script cannot reach: a write with index
+// changes is a second pipeline after the first, sent only if the entry was
+// written. If the process dies between the two an index lacks a change until the
+// same write is tried again, and two writers of one entry may reach an index in
+// the other order; so whoever reads an index checks what it says against the
+// entries, and an index can be rebuilt from them.
+package redisstore
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// Durability says what the operator expects to survive a failure of Redis.
+type Durability string
+
+const (
+	// Dev promises nothing. It is for tests and demonstrations.
+	Dev Durability = "dev"
+	// Standard survives a crash of any process; a power cut or a failover may
+	// lose the last second. It needs an append-only file.
+	Standard Durability = "standard"
+	// Strict loses nothing that was acknowledged. [Open] refuses a server that
+	// cannot promise it as far as the server tells.
+	Strict Durability = "strict"
+)
+
+// Config says where Redis is. URL or Addrs must be set; every other field has a
+// usable zero value.
+type Config struct {
+	// URL is redis://[user[:password]@]host[:port][/database], or rediss:// for
+	// TLS. Options in a query are refused: they are fields of Config.
+	URL string
+	// Addrs, instead of URL, are host:port of one server, of the Sentinels, or of
+	// some nodes of the Cluster, from which the others are learnt.
+	Addrs      []string
+	MasterName string // the master's name at the Sentinels; "" without Sentinel
+	Cluster    bool   // the addresses are nodes of a Redis Cluster
+
+	Username string           // ACL user; default the user in URL, or Redis' own "default"
+	Password normalize.Secret // default the password in URL, or none
+	// SentinelUsername and SentinelPassword are for the Sentinels themselves; default none.
+	SentinelUsername string
+	SentinelPassword normalize.Secret
+	TLS              *tls.Config // default none, or TLS 1.2 and later with the system's roots for rediss://
+
+	KeyPrefix   string        // before every key; default "pv:"
+	DialTimeout time.Duration // to connect, including TLS; default 2s
+	ReadTimeout time.Duration // to write a request, and again to read its reply; default 2s
+	PoolSize    int           // connections per server; default 10 per CPU
+	Durability  Durability    // default Standard
+}
+
+const (
+	defaultPrefix  = "pv:"
+	defaultTimeout = 2 * time.Second
+)
+
+// Validate returns what is wrong, one message for each problem, each beginning
+// with the field's name. A message never holds a credential.
+func (c Config) Validate() []string {
+	var problems []string
+	switch {
+	case c.URL == "" && len(c.Addrs) == 0:
+		problems = append(problems, "URL: set it, or Addrs")
+	case c.URL != "" && len(c.Addrs) > 0:
+		problems = append(problems, "URL: set either URL or Addrs, not both")
+	case c.URL != "":
+		if problem := checkURL(c.URL, c.Cluster); problem != "" {
+			problems = append(problems, "URL: "+problem)
+		}
+	case len(c.Addrs) > 1 && !c.Cluster && c.MasterName == "":
+		problems = append(problems, "Addrs: several addresses need Cluster, or MasterName for Sentinel")
+	}
+	if c.Cluster && c.MasterName != "" {
+		problems = append(problems, "MasterName: a Cluster has no Sentinels; set either MasterName or Cluster")
+	}
+	switch c.Durability {
+	case "", Dev, Standard, Strict:
+	default:
+		problems = append(problems, `Durability: must be "dev", "standard" or "strict"`)
+	}
+	if c.DialTimeout < 0 || c.ReadTimeout < 0 {
+		problems = append(problems, "DialTimeout, ReadTimeout: must not be negative")
+	}
+	if c.PoolSize < 0 {
+		problems = append(problems, "PoolSize: must not be negative")
+	}
+	return problems
+}
+
+// checkURL does not quote the URL, nor the parser's error that quotes it: there
+// may be a password in it.
+func checkURL(raw string, cluster bool) string {
+	const form = "must be redis://[user[:password]@]host[:port][/database], or rediss:// for TLS"
+	u, err := url.Parse(raw)
+	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") || u.Host == "" {
+		return form
+	}
+	if u.RawQuery != "" {
+		return "must not have a query; set the fields of the configuration instead"
+	}
+	opts, err := redis.ParseURL(raw)
+	if err != nil {
+		return form
+	}
+	if cluster && opts.DB != 0 {
+		return "a Cluster has only database 0"
+	}
+	return ""
+}
+
+// options fills in the defaults. The configuration must be valid.
+func (c Config) options() (*redis.UniversalOptions, error) {
+	if problems := c.Validate(); len(problems) > 0 {
+		return nil, errors.New(strings.Join(problems, "; "))
+	}
+	o := &redis.UniversalOptions{
+		Addrs:            c.Addrs,
+		MasterName:       c.MasterName,
+		Username:         c.Username,
+		Password:         c.Password.Reveal(),
+		SentinelUsername: c.SentinelUsername,
+		SentinelPassword: c.SentinelPassword.Reveal(),
+		TLSConfig:        c.TLS,
+		DialTimeout:      orDefault(c.DialTimeout),
+		ReadTimeout:      orDefault(c.ReadTimeout),
+		WriteTimeout:     orDefault(c.ReadTimeout),
+		PoolSize:         c.PoolSize,
+		// A caller's deadline would otherwise not reach the socket.
+		ContextTimeoutEnabled: true,
+		// The commands are tried again already; dialling five times within each
+		// try would only delay the answer that the server is away.
+		DialerRetries:            1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+	if c.URL == "" {
+		return o, nil
+	}
+	parsed, err := redis.ParseURL(c.URL)
+	if err != nil {
+		return nil, errors.New("URL: cannot be read") // its error would quote the URL
+	}
+	o.Addrs, o.DB = []string{parsed.Addr}, parsed.DB
+	if c.Username == "" {
+		o.Username = parsed.Username
+	}
+	if c.Password.IsZero() {
+		o.Password = parsed.Password
+	}
+	if c.TLS == nil {
+		o.TLSConfig = parsed.TLSConfig
+	}
+	return o, nil
+}
+
+func orDefault(d time.Duration) time.Duration {
+	if d == 0 {
+		return defaultTimeout
+	}
+	return d
+}
+
+// where names the addresses for an error; they hold no credential.
+func where(o *redis.UniversalOptions) string {
+	if o.MasterName != "" {
+		return fmt.Sprintf("master %q of the Sentinels at %s", o.MasterName, strings.Join(o.Addrs, ", "))
+	}
+	return strings.Join(o.Addrs, ", ")
+}

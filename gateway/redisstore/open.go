@@ -1,0 +1,185 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Store is a [gateway.Store] in Redis.
+type Store struct {
+	client     redis.UniversalClient
+	cluster    bool
+	prefix     string
+	durability Durability
+	scripts    scripts
+	warnings   []string
+	close      func() error
+}
+
+// Open connects to Redis and checks that it can hold records. The error says
+// what to do. ctx bounds the checks and is not kept.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	o, err := c.options()
+	if err != nil {
+		return nil, failed("configuration", err)
+	}
+	s := &Store{cluster: c.Cluster, prefix: c.KeyPrefix, durability: c.Durability, scripts: newScripts()}
+	if s.prefix == "" {
+		s.prefix = defaultPrefix
+	}
+	if s.durability == "" {
+		s.durability = Standard
+	}
+	switch {
+	case c.Cluster:
+		s.client = redis.NewClusterClient(o.Cluster())
+	case c.MasterName != "":
+		s.client = redis.NewFailoverClient(o.Failover())
+	default:
+		s.client = redis.NewClient(o.Simple())
+	}
+	s.close = sync.OnceValue(s.client.Close)
+	if err := s.prepare(ctx); err != nil {
+		_ = s.close()
+		return nil, failed("open", explain(err, where(o)))
+	}
+	return s, nil
+}
+
+// Warnings tells, once per kind of server setting, what does not suit records.
+// Under [Strict] there are none, since Open fails instead.
+func (s *Store) Warnings() []string { return slices.Clone(s.warnings) }
+
+// Durability is what the configuration asked for.
+func (s *Store) Durability() Durability { return s.durability }
+
+// prepare checks every master and loads the scripts there.
+func (s *Store) prepare(ctx context.Context) error {
+	var mu sync.Mutex
+	var warnings []string
+	err := s.eachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+		found, err := s.check(ctx, master)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		warnings = append(warnings, found...)
+		mu.Unlock()
+		return s.scripts.load(ctx, master)
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(warnings)
+	s.warnings = slices.Compact(warnings)
+	if s.durability == Strict && len(s.warnings) > 0 {
+		return &setupError{text: "durability strict is not possible: " + strings.Join(s.warnings, "; ")}
+	}
+	return nil
+}
+
+func (s *Store) eachMaster(ctx context.Context, f func(context.Context, *redis.Client) error) error {
+	switch client := s.client.(type) {
+	case *redis.ClusterClient:
+		return client.ForEachMaster(ctx, f)
+	case *redis.Client:
+		return f(ctx, client)
+	default:
+		return errReply
+	}
+}
+
+// check reads INFO rather than CONFIG, which managed services forbid.
+func (s *Store) check(ctx context.Context, master *redis.Client) (warnings []string, err error) {
+	if err := master.Ping(ctx).Err(); err != nil {
+		return nil, err
+	}
+	text, err := master.Info(ctx).Result()
+	if redis.IsPermissionError(err) {
+		return []string{"the user may not call INFO, so the server's version and settings are unknown: allow it with ACL SETUSER … +info"}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	info := parseInfo(text)
+	if tooOld(info["redis_version"]) {
+		return nil, &setupError{text: "Redis " + info["redis_version"] + " is too old: 6.2 or later is needed"}
+	}
+	if info["cluster_enabled"] == "1" && !s.cluster {
+		return nil, &setupError{text: "the server is a node of a Redis Cluster: set Cluster"}
+	}
+	if info["role"] == "slave" {
+		return nil, &setupError{text: "the server is a replica and cannot be written: give the master's address, or use Sentinel"}
+	}
+	if policy := info["maxmemory_policy"]; policy != "noeviction" {
+		warnings = append(warnings, fmt.Sprintf(
+			"maxmemory-policy is %q, so Redis may throw records away when its memory is full: set it to noeviction", policy))
+	}
+	if info["aof_enabled"] == "0" && s.durability != Dev {
+		warnings = append(warnings, "appendonly is off, so a restart of Redis loses records: set appendonly yes")
+	}
+	return warnings, nil
+}
+
+func parseInfo(text string) map[string]string {
+	info := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
+}
+
+// tooOld reports whether the version is known to be before 6.2, the first with
+// ZRANGE BYLEX. A version in an unknown form gets the benefit of the doubt.
+func tooOld(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, errMajor := strconv.Atoi(parts[0])
+	minor, errMinor := strconv.Atoi(parts[1])
+	if errMajor != nil || errMinor != nil {
+		return false
+	}
+	return major < 6 || (major == 6 && minor < 2)
+}
+
+// setupError is a finding of Open's checks, which needs no further explanation.
+type setupError struct{ text string }
+
+func (e *setupError) Error() string { return e.text }
+
+// explain says what to do about an error met while opening.
+func explain(err error, where string) error {
+	if _, ok := errors.AsType[*setupError](err); ok {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	hint := "is it running, and are address, port and firewall right? A server that wants TLS needs rediss:// or TLS"
+	switch {
+	case errors.Is(err, context.Canceled):
+		hint = "the caller gave up"
+	case redis.HasErrorPrefix(err, "NOAUTH"), redis.IsAuthError(err),
+		redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "ERR invalid password"):
+		hint = "the server refuses the credentials: check Username and Password"
+	case redis.IsPermissionError(err):
+		hint = "the user lacks a permission: it needs +@read +@write +@scripting +ping and the keys of KeyPrefix"
+	case redis.HasErrorPrefix(err, "LOADING"):
+		hint = "the server is still reading its data: try again"
+	case strings.Contains(err.Error(), "cluster support disabled"):
+		hint = "the server is not a Redis Cluster: unset Cluster"
+	case strings.Contains(err.Error(), "all sentinels"), strings.Contains(err.Error(), "redis: nil"):
+		hint = "no Sentinel knows this master: check MasterName and the Sentinels' addresses"
+	case strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
+		hint = "TLS failed: check that the server speaks TLS on this port, and its certificate"
+	}
+	return fmt.Errorf("cannot use the server at %s (%s): %w", where, hint, plain(err))
+}

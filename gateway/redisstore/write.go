@@ -1,0 +1,161 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/polyvault/polyvault/gateway"
+)
+
+const (
+	maxValue = 1 << 20 // bytes
+	maxName  = 1024    // bytes of a key, index, member or owner
+	maxNonce = 64      // bytes
+)
+
+// Write implements [gateway.Store]. A write is known by its nonce as long as no
+// other has followed it on the same entry. A member that is both removed and
+// added is added.
+func (s *Store) Write(ctx context.Context, w gateway.Write) (gateway.Written, error) {
+	const op = "write"
+	if err := ctx.Err(); err != nil {
+		return gateway.Written{}, failed(op, err)
+	}
+	if err := validate(w); err != nil {
+		return gateway.Written{}, failed(op, err)
+	}
+	var replies writeReplies
+	err := s.pipelined(ctx, func(p redis.Pipeliner, full bool) {
+		replies = s.queueWrite(ctx, p, w, full)
+	})
+	if err != nil {
+		return gateway.Written{}, failed(op, err)
+	}
+	out, err := replies.written(w)
+	if err != nil {
+		return gateway.Written{}, failed(op, err)
+	}
+	if s.cluster && out.Applied && len(w.Add)+len(w.Remove) > 0 {
+		if err := s.changeIndexes(ctx, w); err != nil {
+			return gateway.Written{}, failed("write of an index", err)
+		}
+	}
+	return out, nil
+}
+
+// writeReplies are the commands of a write in their order; read them after Exec.
+type writeReplies struct {
+	cas    *redis.Cmd
+	claims []*redis.Cmd
+	reads  []*redis.SliceCmd
+}
+
+func (s *Store) queueWrite(ctx context.Context, p redis.Pipeliner, w gateway.Write, full bool) writeReplies {
+	keys := []string{s.entryKey(w.Key)}
+	args := []any{
+		strconv.FormatUint(w.Expect, 10), strconv.FormatUint(w.Expect+1, 10),
+		w.Nonce, milliseconds(w.TTL), w.Value, len(w.Remove),
+	}
+	if !s.cluster {
+		for _, m := range w.Remove {
+			keys, args = append(keys, s.indexKey(m.Index)), append(args, m.Member)
+		}
+		for _, m := range w.Add {
+			keys, args = append(keys, s.indexKey(m.Index)), append(args, m.Member)
+		}
+	}
+	replies := writeReplies{
+		cas:    run(ctx, p, s.scripts.cas, full, keys, args...),
+		claims: make([]*redis.Cmd, len(w.Claims)),
+	}
+	for i, claim := range w.Claims {
+		replies.claims[i] = run(ctx, p, s.scripts.claim, full, []string{s.claimKey(claim.Key)}, claim.Owner)
+	}
+	replies.reads = s.queueLoads(ctx, p, w.Load)
+	return replies
+}
+
+func (r writeReplies) written(w gateway.Write) (gateway.Written, error) {
+	fields, err := r.cas.Slice()
+	if err != nil || len(fields) < 4 {
+		return gateway.Written{}, errReply
+	}
+	var out gateway.Written
+	switch {
+	case fields[0] == int64(1):
+		out.Applied = true
+		out.Current = gateway.Entry{Value: w.Value, Version: w.Expect + 1}
+	case fields[1] == "0": // there is none, and so no data either
+	case len(fields) == 5:
+		if out.Current, err = parseEntry(fields[1], fields[4]); err != nil {
+			return gateway.Written{}, err
+		}
+	default:
+		return gateway.Written{}, errReply
+	}
+	if out.Now, err = parseTime(fields[2], fields[3]); err != nil {
+		return gateway.Written{}, err
+	}
+	out.Owners = make([]string, len(r.claims))
+	for i, claim := range r.claims {
+		if out.Owners[i], err = claim.Text(); err != nil {
+			return gateway.Written{}, errReply
+		}
+	}
+	out.Loaded, err = loaded(r.reads)
+	return out, err
+}
+
+// changeIndexes is a Cluster's second round trip.
+func (s *Store) changeIndexes(ctx context.Context, w gateway.Write) error {
+	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, m := range w.Remove {
+			p.ZRem(ctx, s.indexKey(m.Index), m.Member)
+		}
+		for _, m := range w.Add {
+			p.ZAdd(ctx, s.indexKey(m.Index), redis.Z{Member: m.Member})
+		}
+		return nil
+	})
+	return err
+}
+
+// milliseconds rounds up: 0 would mean for ever.
+func milliseconds(ttl time.Duration) int64 {
+	return int64((ttl + time.Millisecond - 1) / time.Millisecond)
+}
+
+// validate keeps what this store accepts equal to what the embedded one does.
+func validate(w gateway.Write) error {
+	switch {
+	case len(w.Value) > maxValue:
+		return fmt.Errorf("the value has %d bytes; at most %d are stored", len(w.Value), maxValue)
+	case w.Nonce == "" || len(w.Nonce) > maxNonce:
+		return fmt.Errorf("the nonce must have 1 to %d bytes", maxNonce)
+	case w.TTL < 0:
+		return errors.New("the time to live must not be negative")
+	case w.Expect == ^uint64(0):
+		return errors.New("the expected version has no successor")
+	}
+	names := []string{w.Key}
+	for _, m := range w.Add {
+		names = append(names, m.Index, m.Member)
+	}
+	for _, m := range w.Remove {
+		names = append(names, m.Index, m.Member)
+	}
+	for _, c := range w.Claims {
+		names = append(names, c.Key, c.Owner)
+	}
+	for _, name := range names {
+		if name == "" || len(name) > maxName {
+			return fmt.Errorf("a key, index, member or owner must have 1 to %d bytes", maxName)
+		}
+	}
+	return nil
+}
