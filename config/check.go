@@ -72,14 +72,16 @@ func checkRedis(p *problems, r *Redis) {
 	switch {
 	case r.URL.IsZero() && len(r.Addrs) == 0:
 		if !p.has(where.with("url")) && !p.has(where.with("addrs")) {
-			p.add(where, "needs a url, or addrs with master_name (Sentinel) or cluster: true")
+			p.add(where, "needs a url, or addrs (with master_name for Sentinel, with cluster: true for a Cluster)")
 		}
 	case !r.URL.IsZero() && len(r.Addrs) > 0:
 		p.add(where.with("addrs"), "stands beside url: keep one of them")
 	case r.MasterName != "" && r.Cluster:
 		p.add(where.with("cluster"), "stands beside master_name, which is for Sentinel: keep one of them")
-	case len(r.Addrs) > 0 && r.MasterName == "" && !r.Cluster:
-		p.add(where.with("addrs"), "needs master_name (Sentinel) or cluster: true; for one server use url")
+	case len(r.Addrs) > 1 && r.MasterName == "" && !r.Cluster:
+		p.add(where.with("addrs"), "names several servers: they need master_name (Sentinel) or cluster: true")
+	case r.MasterName == "" && (r.SentinelUsername != "" || !r.SentinelPassword.IsZero()):
+		p.add(where.with("master_name"), "is missing: sentinel_username and sentinel_password go with it")
 	case !r.URL.IsZero() && (r.MasterName != "" || r.Cluster || r.TLS):
 		p.add(where.with("url"), "is for one server: master_name, cluster and tls go with addrs (a rediss:// URL uses TLS)")
 	}

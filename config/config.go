@@ -36,18 +36,20 @@ type Store struct {
 
 // Redis is a Redis server, or its Sentinels, or a Cluster.
 type Redis struct {
-	URL         SecretRef `json:"url,omitzero"`          // redis:// or rediss://; a URL with a password only by reference
-	Addrs       []string  `json:"addrs,omitempty"`       // host:port of the Sentinels or Cluster nodes, in place of url
-	MasterName  string    `json:"master_name,omitempty"` // with addrs: they are Sentinels
-	Cluster     bool      `json:"cluster,omitempty"`     // with addrs: they are Cluster nodes
-	Username    string    `json:"username,omitempty"`
-	Password    SecretRef `json:"password,omitzero"`
-	TLS         bool      `json:"tls,omitempty"`          // with addrs; a rediss:// URL implies it
-	KeyPrefix   string    `json:"key_prefix"`             // default "pv:"
-	Durability  string    `json:"durability"`             // dev, standard (default) or strict
-	DialTimeout Duration  `json:"dial_timeout,omitempty"` // default: the store's
-	ReadTimeout Duration  `json:"read_timeout,omitempty"` // default: the store's
-	PoolSize    int       `json:"pool_size,omitempty"`    // connections; default: the store's
+	URL              SecretRef `json:"url,omitzero"`          // redis:// or rediss://; a URL with a password only by reference
+	Addrs            []string  `json:"addrs,omitempty"`       // host:port of the Sentinels or Cluster nodes, in place of url
+	MasterName       string    `json:"master_name,omitempty"` // with addrs: they are Sentinels
+	Cluster          bool      `json:"cluster,omitempty"`     // with addrs: they are Cluster nodes
+	Username         string    `json:"username,omitempty"`
+	Password         SecretRef `json:"password,omitzero"`
+	SentinelUsername string    `json:"sentinel_username,omitempty"` // of the Sentinels themselves
+	SentinelPassword SecretRef `json:"sentinel_password,omitzero"`
+	TLS              bool      `json:"tls,omitempty"`          // with addrs; a rediss:// URL implies it
+	KeyPrefix        string    `json:"key_prefix"`             // default "pv:"
+	Durability       string    `json:"durability"`             // dev, standard (default) or strict
+	DialTimeout      Duration  `json:"dial_timeout,omitempty"` // default: the store's
+	ReadTimeout      Duration  `json:"read_timeout,omitempty"` // default: the store's
+	PoolSize         int       `json:"pool_size,omitempty"`    // connections; default: the store's
 }
 
 // Bolt is an embedded store in one file.

@@ -35,9 +35,8 @@ func (r *resolver) resolve(c *Config) {
 	}
 	if redis := c.Store.Redis; redis != nil {
 		r.redisURL(&redis.URL)
-		if !redis.Password.IsZero() {
-			redis.Password.Value, _ = r.value(at("store", "redis", "password"), redis.Password.ref, false)
-		}
+		redis.Password.Value, _ = r.value(at("store", "redis", "password"), redis.Password.ref, false)
+		redis.SentinelPassword.Value, _ = r.value(at("store", "redis", "sentinel_password"), redis.SentinelPassword.ref, false)
 	}
 	for i := range c.Providers {
 		r.provider(&c.Providers[i], at("providers", i, "config"), c.InsecureProviders)
@@ -129,7 +128,7 @@ func splitProblem(s string) (name, text string) {
 // value resolves one reference.
 func (r *resolver) value(where path, ref string, literals bool) (normalize.Secret, bool) {
 	switch {
-	case ref == "": // the schema has said so
+	case ref == "": // left out, or the schema has said so
 	case strings.HasPrefix(ref, "env:"):
 		name := strings.TrimPrefix(ref, "env:")
 		v, found := r.lookup(name)

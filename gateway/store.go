@@ -17,7 +17,7 @@ type Store interface {
 	// has version 0. It also returns the store's own time.
 	Load(ctx context.Context, keys ...string) (Loaded, error)
 	// Write replaces the entry under w.Key if its version is still w.Expect, and in
-	// the same round trip changes index members, claims names and loads further
+	// the same round trip (two where indexes and claims live on other nodes) changes index members, claims names and loads further
 	// entries. Only the entry itself is conditional: index changes are idempotent,
 	// hold nothing that the entries do not, and are applied after the entry; they
 	// are left out if the entry was not written. Claims and loads are always done.

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/adapters"
-	"github.com/polyvault/polyvault/adapters/cybersource"
 	"github.com/polyvault/polyvault/adapters/cybersource/cybersourcetest"
 	"github.com/polyvault/polyvault/adapters/fault"
 	"github.com/polyvault/polyvault/normalize"
@@ -206,54 +205,63 @@ func TestInstrumentIdentifierSource(t *testing.T) {
 
 func TestTransientToken(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, cybersourcetest.Options{DeclineLast4: "0002"})
-	r.create(t, cardSource("4111111111111111"))
-	token := cybersourcetest.MintTransientToken(cybersourcetest.TransientCard{BIN: "555555", Last4: "4444", Type: "002", ExpMonth: "08", ExpYear: "2040"})
-	in := adapters.CreateInput{
-		Customer: r.customer, Source: tokenSource(token), Default: true, BillingAddress: &normalize.Address{Line1: "1 Main", Country: "US"},
+	mint := cybersourcetest.MintTransientToken
+	for name, check := range map[string]func(*testing.T, rig, adapters.CreateInput){
+		"it becomes an instrument": func(t *testing.T, r rig, in adapters.CreateInput) {
+			r.create(t, cardSource("4111111111111111"))
+			ins, err := r.Create(t.Context(), in)
+			require.NoError(t, err)
+			require.Equal(t, &normalize.Card{Brand: normalize.Mastercard, BIN: "555555", Last4: "4444", ExpMonth: 8, ExpYear: 2040}, ins.Card)
+			require.True(t, ins.Default)
+			require.Equal(t, in.BillingAddress, ins.BillingAddress)
+			require.NotEmpty(t, ins.Version)
+		},
+		"a used token": func(t *testing.T, r rig, in adapters.CreateInput) {
+			_, err := r.Create(t.Context(), in)
+			require.NoError(t, err)
+			_, err = r.Create(t.Context(), in)
+			require.Equal(t, normalize.TokenExpired, normalize.CodeOf(err))
+			require.Equal(t, normalize.Rejected, normalize.OutcomeOf(err))
+			require.Contains(t, err.Error(), "/source/transient_token")
+		},
+		"an expired token": func(t *testing.T, r rig, in adapters.CreateInput) {
+			in.Source = tokenSource(mint(cybersourcetest.TransientCard{Expires: time.Now().Add(-time.Minute)}))
+			_, err := r.Create(t.Context(), in)
+			require.Equal(t, normalize.TokenExpired, normalize.CodeOf(err))
+		},
+		"a declined card": func(t *testing.T, r rig, in adapters.CreateInput) {
+			in.Source = tokenSource(mint(cybersourcetest.TransientCard{BIN: "400000", Last4: "0002"}))
+			_, err := r.Create(t.Context(), in)
+			require.Equal(t, normalize.CardDeclined, normalize.CodeOf(err))
+			require.Equal(t, normalize.Rejected, normalize.OutcomeOf(err))
+			require.Empty(t, r.standin.State().Instruments)
+		},
+		"a failing read changes nothing": func(t *testing.T, r rig, in adapters.CreateInput) {
+			r.standin.Faults.Add(fault.Rule{Method: http.MethodGet, Fault: fault.Status, Status: 500, Times: 1})
+			ins, err := r.Create(t.Context(), in)
+			require.NoError(t, err)
+			require.Equal(t, normalize.TypeCard, ins.Type)
+			require.NotEmpty(t, ins.Identity)
+			full, err := r.Get(t.Context(), ins.References)
+			require.NoError(t, err)
+			require.Equal(t, full.References, ins.References)
+			require.Equal(t, full.Identity, ins.Identity)
+		},
+		"a broken payment answer is unknown": func(t *testing.T, r rig, in adapters.CreateInput) {
+			r.standin.Faults.Add(fault.Rule{Method: http.MethodPost, Path: "/pts/v2/payments", Fault: fault.MalformedJSON, Times: 1})
+			_, err := r.Create(t.Context(), in)
+			require.Equal(t, normalize.Unknown, normalize.OutcomeOf(err))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, cybersourcetest.Options{DeclineLast4: "0002"})
+			token := mint(cybersourcetest.TransientCard{BIN: "555555", Last4: "4444", Type: "002", ExpMonth: "08", ExpYear: "2040"})
+			check(t, r, adapters.CreateInput{
+				Customer: r.customer, Source: tokenSource(token), Default: true, BillingAddress: &normalize.Address{Line1: "1 Main", Country: "US"},
+			})
+		})
 	}
-	ins, err := r.Create(t.Context(), in)
-	require.NoError(t, err)
-	require.Equal(t, &normalize.Card{Brand: normalize.Mastercard, BIN: "555555", Last4: "4444", ExpMonth: 8, ExpYear: 2040}, ins.Card)
-	require.True(t, ins.Default)
-	require.Equal(t, in.BillingAddress, ins.BillingAddress)
-	require.NotEmpty(t, ins.Version)
-
-	t.Run("a used token", func(t *testing.T) {
-		_, err := r.Create(t.Context(), in)
-		require.Equal(t, normalize.TokenExpired, normalize.CodeOf(err))
-		require.Equal(t, normalize.Rejected, normalize.OutcomeOf(err))
-		require.Contains(t, err.Error(), "/source/transient_token")
-	})
-	t.Run("an expired token", func(t *testing.T) {
-		in.Source = tokenSource(cybersourcetest.MintTransientToken(cybersourcetest.TransientCard{Expires: time.Now().Add(-time.Minute)}))
-		_, err := r.Create(t.Context(), in)
-		require.Equal(t, normalize.TokenExpired, normalize.CodeOf(err))
-	})
-	t.Run("a declined card", func(t *testing.T) {
-		in.Source = tokenSource(cybersourcetest.MintTransientToken(cybersourcetest.TransientCard{BIN: "400000", Last4: "0002"}))
-		_, err := r.Create(t.Context(), in)
-		require.Equal(t, normalize.CardDeclined, normalize.CodeOf(err))
-		require.Equal(t, normalize.Rejected, normalize.OutcomeOf(err))
-	})
-	t.Run("a failing read changes nothing", func(t *testing.T) {
-		r.standin.Faults.Add(fault.Rule{Method: http.MethodGet, Fault: fault.Status, Status: 500, Times: 1})
-		in.Source = tokenSource(cybersourcetest.MintTransientToken(cybersourcetest.TransientCard{}))
-		ins, err := r.Create(t.Context(), in)
-		require.NoError(t, err)
-		require.Equal(t, normalize.TypeCard, ins.Type)
-		require.NotEmpty(t, ins.Identity)
-		full, err := r.Get(t.Context(), ins.References)
-		require.NoError(t, err)
-		require.Equal(t, full.References, ins.References)
-		require.Equal(t, full.Identity, ins.Identity)
-	})
-	t.Run("a broken payment answer is unknown", func(t *testing.T) {
-		r.standin.Faults.Add(fault.Rule{Method: http.MethodPost, Path: "/pts/v2/payments", Fault: fault.MalformedJSON, Times: 1})
-		in.Source = tokenSource(cybersourcetest.MintTransientToken(cybersourcetest.TransientCard{}))
-		_, err := r.Create(t.Context(), in)
-		require.Equal(t, normalize.Unknown, normalize.OutcomeOf(err))
-	})
 }
 
 func TestPaymentAnswers(t *testing.T) {
@@ -282,7 +290,7 @@ func TestPaymentAnswers(t *testing.T) {
 
 func TestPrintingAnAdapterShowsNoSecret(t *testing.T) {
 	t.Parallel()
-	var a *cybersource.Adapter = (&script{}).open(t)
+	a := (&script{}).open(t)
 	require.NotContains(t, sprintAll(a), "unit-test-shared-secret")
 	require.NotContains(t, sprintAll(*a), cybersourcetest.DefaultSharedSecret)
 }

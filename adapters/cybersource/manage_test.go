@@ -128,24 +128,22 @@ func TestUpdate(t *testing.T) {
 	ins := r.create(t, cardSource("4111111111111111"))
 	month, year, bad := 3, 2044, 13
 
-	t.Run("a change of nothing reads, and keeps its condition", func(t *testing.T) {
-		got, err := r.Update(t.Context(), ins.References, adapters.UpdateInput{Version: ins.Version})
-		require.NoError(t, err)
-		require.Equal(t, ins, got)
-		_, err = r.Update(t.Context(), ins.References, adapters.UpdateInput{Version: `"other"`})
-		require.Equal(t, normalize.VersionMismatch, normalize.CodeOf(err))
+	got, err := r.Update(t.Context(), ins.References, adapters.UpdateInput{Version: ins.Version})
+	require.NoError(t, err)
+	require.Equal(t, ins, got, "a change of nothing reads")
+	_, err = r.Update(t.Context(), ins.References, adapters.UpdateInput{Version: `"other"`})
+	require.Equal(t, normalize.VersionMismatch, normalize.CodeOf(err), "and keeps its condition")
+
+	full := normalize.Address{FirstName: "A", LastName: "B", Line1: "1", City: "C", Country: "US", Email: "a@b.example", Phone: "415"}
+	_, err = r.Update(t.Context(), ins.References, adapters.UpdateInput{BillingAddress: &full})
+	require.NoError(t, err)
+	got, err = r.Update(t.Context(), ins.References, adapters.UpdateInput{
+		BillingAddress: &normalize.Address{Line1: "2"}, ExpMonth: &month, ExpYear: &year,
 	})
-	t.Run("members that are absent are removed", func(t *testing.T) {
-		full := normalize.Address{FirstName: "A", LastName: "B", Line1: "1", City: "C", Country: "US", Email: "a@b.example", Phone: "415"}
-		_, err := r.Update(t.Context(), ins.References, adapters.UpdateInput{BillingAddress: &full})
-		require.NoError(t, err)
-		got, err := r.Update(t.Context(), ins.References, adapters.UpdateInput{
-			BillingAddress: &normalize.Address{Line1: "2"}, ExpMonth: &month, ExpYear: &year,
-		})
-		require.NoError(t, err)
-		require.Equal(t, &normalize.Address{Line1: "2"}, got.BillingAddress)
-		require.Equal(t, []int{3, 2044}, []int{got.Card.ExpMonth, got.Card.ExpYear})
-	})
+	require.NoError(t, err)
+	require.Equal(t, &normalize.Address{Line1: "2"}, got.BillingAddress, "members that are absent are removed")
+	require.Equal(t, []int{3, 2044}, []int{got.Card.ExpMonth, got.Card.ExpYear})
+
 	for name, c := range map[string]struct {
 		in   adapters.UpdateInput
 		code normalize.Code

@@ -363,6 +363,20 @@ func TestSearchReadsDefaultsOfManyCustomersInOneCall(t *testing.T) {
 	}
 }
 
+func TestAListIsOfOneCustomer(t *testing.T) {
+	t.Parallel()
+	a, s := pair(t, rebillytest.Options{})
+	mustCall(t, s, http.MethodPut, "/customers/"+strings.ToUpper(customerID), `{}`, http.StatusCreated)
+	for _, c := range []string{customerID, strings.ToUpper(customerID)} {
+		_, err := a.Create(t.Context(), adapters.CreateInput{Customer: c, Source: cardSource("4111111111111111")})
+		require.NoError(t, err)
+	}
+	page, err := a.List(t.Context(), adapters.ListInput{Customer: customerID})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 1, "Rebilly's filters ignore case")
+	require.Equal(t, customerID, page.Items[0].Customer)
+}
+
 func TestChargeNamesTheInstrument(t *testing.T) {
 	t.Parallel()
 	a := openAt(t, http.NotFoundHandler(), rebilly.Config{})

@@ -63,7 +63,7 @@ func (a *Adapter) page(ctx context.Context, op string, in SearchInput, cur curso
 			break // more were asked for, to make up for those seen before
 		}
 		rows = append(rows, row.value)
-		if id := string(row.value.ID); validID(id) && !cur.saw(id) {
+		if id := string(row.value.ID); validID(id) && !cur.saw(id) && in.covers(row.value) {
 			fresh = append(fresh, row.value)
 		}
 	}
@@ -84,6 +84,12 @@ func (a *Adapter) page(ctx context.Context, op string, in SearchInput, cur curso
 		out.Next = cur.next(rows, total, order(in.Sort)).encode()
 	}
 	return out, nil
+}
+
+// covers reports whether the instrument is of the customer that was asked for.
+// Rebilly's filters ignore case [DOC], its ids do not.
+func (in SearchInput) covers(w wireInstrument) bool {
+	return in.Customer == "" || w.CustomerID == "" || string(w.CustomerID) == in.Customer
 }
 
 // more reports whether rows are left after reached of total; without a total, a

@@ -37,7 +37,7 @@ func TestTypeOf(t *testing.T) {
 	for method, want := range map[string]normalize.Type{
 		"payment-card": normalize.TypeCard, "ach": normalize.TypeBankAccount, "echeck": normalize.TypeBankAccount,
 		"paypal": normalize.TypePayPal, "Khelocard": normalize.TypeOther, "cash": normalize.TypeOther,
-		"PIX-Automatico": normalize.TypeOther, "AstroPay Card": normalize.TypeOther, "": normalize.TypeOther, "tomorrow's": normalize.TypeOther,
+		"PIX": normalize.TypeOther, "AstroPay Card": normalize.TypeOther, "": normalize.TypeOther, "tomorrow's": normalize.TypeOther,
 	} {
 		ins := decode(t, `{"method":"`+method+`"}`)
 		require.Equal(t, want, ins.Type, method)

@@ -139,7 +139,7 @@ func odd(tb testing.TB) http.HandlerFunc {
 		case strings.Contains(r.URL.Path, "/customers/"):
 			body = `{"id":"cus_odd","defaultPaymentInstrument":"none","mood":"good"}`
 		case strings.HasSuffix(r.URL.Path, "/payment-instruments"):
-			body = "[" + body + `,{"id":"inst_bare","method":"PIX"}]`
+			body = "[" + strings.ReplaceAll(body, "cus_odd", customerID) + `,{"id":"inst_bare","method":"PIX"}]`
 		}
 		_, _ = io.WriteString(w, body)
 	}

@@ -35,6 +35,7 @@ func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.
 	rc := redisstore.Config{
 		URL: r.URL.Value.Reveal(), Addrs: r.Addrs, MasterName: r.MasterName, Cluster: r.Cluster,
 		Username: r.Username, Password: r.Password.Value, KeyPrefix: r.KeyPrefix,
+		SentinelUsername: r.SentinelUsername, SentinelPassword: r.SentinelPassword.Value,
 		DialTimeout: time.Duration(r.DialTimeout), ReadTimeout: time.Duration(r.ReadTimeout), PoolSize: r.PoolSize,
 		Durability: redisstore.Durability(r.Durability),
 	}

@@ -30,8 +30,8 @@ type answer struct {
 	body   map[string]any
 }
 
-// text returns a member that is a string; "" if it is none.
-func (a answer) text(name string) string { return text(a.body, name) }
+// id returns the id of the resource in the body; "" if it has none.
+func (a answer) id() string { return text(a.body, "id") }
 
 // list returns a member that is a list of objects.
 func (a answer) list(name string) []map[string]any {
@@ -45,6 +45,7 @@ func (a answer) list(name string) []map[string]any {
 	return out
 }
 
+// text returns a member that is a string; "" if it is none.
 func text(m map[string]any, name string) string {
 	s, _ := m[name].(string)
 	return s

@@ -42,7 +42,7 @@ func newDemo() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, d.close()) }()
+			defer func() { err = errors.Join(err, d.close(cmd.Context())) }()
 			out := &printer{w: cmd.OutOrStdout()}
 			if tour {
 				return runTour(cmd.Context(), d, out)
@@ -84,7 +84,7 @@ func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *de
 	d := &demo{key: key, handler: &swapHandler{}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.close())
+			err = errors.Join(err, d.close(ctx))
 		}
 	}()
 	if d.log, err = newLogger(config.Log{Level: "error", Format: "console"}, stderr); err != nil {
@@ -135,11 +135,11 @@ func (d *demo) use(c *config.Config) error {
 	return nil
 }
 
-// close stops everything and removes the folder.
-func (d *demo) close() error {
+// close stops everything and removes the folder. ctx may be over already.
+func (d *demo) close(ctx context.Context) error {
 	var errs []error
 	if d.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		errs = append(errs, d.server.shutdown(ctx))
 	}

@@ -36,7 +36,7 @@ func TestTheTourFailsOnAnUnexpectedAnswer(t *testing.T) {
 	out := &strings.Builder{}
 	d, err := startDemo(t.Context(), "127.0.0.1:0", "", out)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, d.close()) })
+	t.Cleanup(func() { require.NoError(t, d.close(t.Context())) })
 	require.NoError(t, d.rebilly.stop())
 	err = runTour(t.Context(), d, &printer{w: out})
 	require.ErrorContains(t, err, "the tour ends at step 3: POST /v1/instruments: status 503, not 201")

@@ -19,7 +19,7 @@ const (
 // run is main without the process: it ends when the command does, or soon after
 // ctx is done.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot()
+	root := newRoot() //nolint:contextcheck // commands get the context when they are executed
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

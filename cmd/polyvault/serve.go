@@ -43,7 +43,7 @@ func newServe() *cobra.Command {
 	f.StringVar(values["admin_listen"], names["admin_listen"], "", "host:port of health and pprof; overrides admin_listen, empty for none")
 	f.StringVar(values["log.level"], names["log.level"], "", "debug, info, warn or error; overrides log.level")
 	if err := cmd.MarkFlagRequired("config"); err != nil {
-		panic(err) //nolint:forbidigo // the flag is defined just above
+		panic(err) // a mistake of ours: the flag is defined just above
 	}
 	return cmd
 }

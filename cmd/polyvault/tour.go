@@ -42,7 +42,7 @@ func runTour(ctx context.Context, d *demo, out *printer) error {
 	t.read()
 	t.change()
 	t.remove()
-	t.failOver()
+	t.failOver(ctx)
 	t.switchRoute()
 	if t.err == nil {
 		t.err = out.err
@@ -56,10 +56,10 @@ func runTour(ctx context.Context, d *demo, out *printer) error {
 }
 
 // say begins a step.
-func (t *tour) say(format string, args ...any) {
+func (t *tour) say(sentence string) {
 	if t.err == nil {
 		t.step++
-		t.out.printf("\n%d. %s\n", t.step, fmt.Sprintf(format, args...))
+		t.out.printf("\n%d. %s\n", t.step, sentence)
 	}
 }
 
@@ -70,7 +70,7 @@ func (t *tour) store() {
 		body: `{"customer_id":"cus-42","country":"US","default":true,"sources":[` + tourVisa + `],` + tourAddress + `}`,
 		want: 201, header: map[string]string{"Gateway-Provider": "cybersource-us"}, show: "id customer_id type status default card provider_tokens",
 	})
-	t.visa, t.etag = a.text("id"), a.header.Get("ETag")
+	t.visa, t.etag = a.id(), a.header.Get("ETag")
 
 	t.say("The answer got lost? Send the same request with the same key: the first answer comes back, and nothing is stored twice.")
 	t.do(call{
@@ -85,7 +85,7 @@ func (t *tour) store() {
 		body: `{"customer_id":"cus-42","provider":"rebilly-main","sources":[` + tourAmex + `],` + tourAddress + `}`,
 		want: 201, header: map[string]string{"Gateway-Provider": "rebilly-main"}, show: "id type status card provider_tokens",
 	})
-	t.amex = a.text("id")
+	t.amex = a.id()
 
 	t.say("BigCommerce knows customers by its own ids: say once who cus-42 is there.")
 	t.do(call{
@@ -99,7 +99,7 @@ func (t *tour) store() {
 		body: `{"customer_id":"cus-42","sources":[` + tourVaulted + `],` + tourAddress + `}`,
 		want: 201, header: map[string]string{"Gateway-Provider": "bigcommerce-main"}, show: "id type status card provider_tokens",
 	})
-	t.vaulted = a.text("id")
+	t.vaulted = a.id()
 }
 
 func (t *tour) read() {
@@ -154,7 +154,7 @@ func (t *tour) remove() {
 	})
 }
 
-func (t *tour) failOver() {
+func (t *tour) failOver(ctx context.Context) {
 	t.say("CyberSource goes down: its stand-in's listener is closed. Cards from the US go to the next provider of the route.")
 	if t.err == nil {
 		t.err = t.d.cybersource.stop()
@@ -166,7 +166,7 @@ func (t *tour) failOver() {
 	})
 
 	t.say("The operation tells what was tried. CyberSource was provably not reached, so a second provider was safe.")
-	a = t.do(call{method: "GET", path: "/v1/operations/" + a.text("id"), want: 200, show: "state outcome attempts"})
+	a = t.do(call{method: "GET", path: "/v1/operations/" + a.id(), want: 200, show: "state outcome attempts"})
 	attempts := a.list("attempts")
 	t.expect(len(attempts) == 2 && text(attempts[0], "outcome") == "not_sent" && text(attempts[1], "outcome") == "applied",
 		"the attempts are not two, the first one not_sent and the second one applied")
@@ -179,7 +179,7 @@ func (t *tour) failOver() {
 
 	t.say("CyberSource comes back, and gets the next card.")
 	if t.err == nil {
-		t.err = t.d.cybersource.start(context.WithoutCancel(t.ctx), t.d.cybersource.addr, nil)
+		t.err = t.d.cybersource.start(context.WithoutCancel(ctx), t.d.cybersource.addr, nil)
 	}
 	t.do(call{
 		method: "POST", path: "/v1/instruments", key: "order-5",
@@ -233,11 +233,11 @@ func (t *tour) expect(ok bool, format string, args ...any) {
 
 // statusLine is "201 Created" and the headers that tell a story.
 func statusLine(status int, h http.Header) string {
-	line := fmt.Sprintf("%d %s", status, http.StatusText(status))
+	parts := []string{fmt.Sprintf("%d %s", status, http.StatusText(status))}
 	for _, name := range []string{"Gateway-Provider", "Gateway-Outcome", "Idempotent-Replayed", "Gateway-Stale", "ETag"} {
 		if v := h.Get(name); v != "" {
-			line += "  " + name + ": " + v
+			parts = append(parts, name+": "+v)
 		}
 	}
-	return strings.TrimSpace(line)
+	return strings.Join(parts, "  ")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -70,6 +71,9 @@ func (s *Store) apply(tx *bbolt.Tx, w gateway.Write) (gateway.Written, error) {
 	}
 	if out.Applied {
 		if err := changeIndexes(tx, w); err != nil {
+			return out, err
+		}
+		if err := release(tx, w.Release); err != nil {
 			return out, err
 		}
 	}
@@ -139,6 +143,19 @@ func changeIndexes(tx *bbolt.Tx, w gateway.Write) error {
 	return nil
 }
 
+func release(tx *bbolt.Tx, claims []gateway.Claim) error {
+	bucket := tx.Bucket([]byte(bucketClaims))
+	for _, c := range claims {
+		if string(bucket.Get([]byte(c.Key))) != c.Owner {
+			continue
+		}
+		if err := bucket.Delete([]byte(c.Key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func claim(tx *bbolt.Tx, claims []gateway.Claim) (owners []string, err error) {
 	bucket := tx.Bucket([]byte(bucketClaims))
 	for _, c := range claims {
@@ -174,7 +191,7 @@ func validate(w gateway.Write) error {
 	for _, m := range w.Remove {
 		names = append(names, m.Index, m.Member)
 	}
-	for _, c := range w.Claims {
+	for _, c := range slices.Concat(w.Claims, w.Release) {
 		names = append(names, c.Key, c.Owner)
 	}
 	for _, name := range names {

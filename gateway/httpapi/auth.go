@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,10 @@ import (
 func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			// Echo lets the last parameter of a path match everything behind it.
+			if slices.ContainsFunc(c.ParamValues(), func(v string) bool { return strings.Contains(v, "/") }) {
+				return echo.ErrNotFound
+			}
 			x := exchangeOf(c)
 			x.operation, x.keyed = id, op.keyed
 			if op.scope == public {

@@ -16,9 +16,10 @@ import (
 // doubles. All fields go in one HSET, so that a server that is out of memory
 // refuses the whole write.
 //
-// KEYS: the entry; then the index of each change.
+// KEYS: the entry; the index of each change; the claim of each release.
 // ARGV: expected version, next version, nonce, life in ms or 0, data, number of
-// removals; then the member of each change, removals first.
+// removals, number of additions; the member of each change, removals first; the
+// owner of each release.
 // Returns {applied, version, seconds, microseconds, data if not applied}.
 const casSource = `
 local now = redis.call('TIME')
@@ -35,11 +36,14 @@ elseif version ~= ARGV[2] or entry[2] ~= ARGV[3] then
   return {0, version, now[1], now[2], redis.call('HGET', KEYS[1], 'd')}
 end
 local removals = tonumber(ARGV[6])
+local changes = removals + tonumber(ARGV[7])
 for i = 2, #KEYS do
   if i - 1 <= removals then
-    redis.call('ZREM', KEYS[i], ARGV[i + 5])
-  else
-    redis.call('ZADD', KEYS[i], 0, ARGV[i + 5])
+    redis.call('ZREM', KEYS[i], ARGV[i + 6])
+  elseif i - 1 <= changes then
+    redis.call('ZADD', KEYS[i], 0, ARGV[i + 6])
+  elseif redis.call('GET', KEYS[i]) == ARGV[i + 6] then
+    redis.call('DEL', KEYS[i])
   end
 end
 return {1, ARGV[2], now[1], now[2]}
@@ -53,20 +57,28 @@ end
 return redis.call('GET', KEYS[1])
 `
 
+// releaseSource gives a claim up if its owner still holds it.
+const releaseSource = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0
+`
+
 // clockSource runs on the node that owns KEYS[1], where a bare TIME would go to
 // any node of a Cluster: an entry's lease is measured by its own node's clock.
 // It is shorter than its hash, so it is always sent in full.
 const clockSource = `return redis.call('TIME')`
 
-type scripts struct{ cas, claim *redis.Script }
+type scripts struct{ cas, claim, release *redis.Script }
 
 func newScripts() scripts {
-	return scripts{cas: redis.NewScript(casSource), claim: redis.NewScript(claimSource)}
+	return scripts{cas: redis.NewScript(casSource), claim: redis.NewScript(claimSource), release: redis.NewScript(releaseSource)}
 }
 
 // load puts the scripts into one server's cache.
 func (s scripts) load(ctx context.Context, client redis.Scripter) error {
-	for _, script := range []*redis.Script{s.cas, s.claim} {
+	for _, script := range []*redis.Script{s.cas, s.claim, s.release} {
 		if err := script.Load(ctx, client).Err(); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,8 +41,8 @@ func (s *Store) Write(ctx context.Context, w gateway.Write) (gateway.Written, er
 	if err != nil {
 		return gateway.Written{}, failed(op, err)
 	}
-	if s.cluster && out.Applied && len(w.Add)+len(w.Remove) > 0 {
-		if err := s.changeIndexes(ctx, w); err != nil {
+	if s.cluster && out.Applied && len(w.Add)+len(w.Remove)+len(w.Release) > 0 {
+		if err := s.followUp(ctx, w, &out); err != nil {
 			return gateway.Written{}, failed("write of an index", err)
 		}
 	}
@@ -59,23 +60,22 @@ func (s *Store) queueWrite(ctx context.Context, p redis.Pipeliner, w gateway.Wri
 	keys := []string{s.entryKey(w.Key)}
 	args := []any{
 		strconv.FormatUint(w.Expect, 10), strconv.FormatUint(w.Expect+1, 10),
-		w.Nonce, milliseconds(w.TTL), w.Value, len(w.Remove),
+		w.Nonce, milliseconds(w.TTL), w.Value, 0, 0,
 	}
 	if !s.cluster {
-		for _, m := range w.Remove {
+		args[5], args[6] = len(w.Remove), len(w.Add)
+		for _, m := range slices.Concat(w.Remove, w.Add) {
 			keys, args = append(keys, s.indexKey(m.Index)), append(args, m.Member)
 		}
-		for _, m := range w.Add {
-			keys, args = append(keys, s.indexKey(m.Index)), append(args, m.Member)
+		for _, c := range w.Release {
+			keys, args = append(keys, s.claimKey(c.Key)), append(args, c.Owner)
 		}
 	}
 	replies := writeReplies{
 		cas:    run(ctx, p, s.scripts.cas, full, keys, args...),
 		claims: make([]*redis.Cmd, len(w.Claims)),
 	}
-	for i, claim := range w.Claims {
-		replies.claims[i] = run(ctx, p, s.scripts.claim, full, []string{s.claimKey(claim.Key)}, claim.Owner)
-	}
+	s.queueClaims(ctx, p, replies.claims, w, full)
 	replies.reads = s.queueLoads(ctx, p, w.Load)
 	return replies
 }
@@ -101,27 +101,53 @@ func (r writeReplies) written(w gateway.Write) (gateway.Written, error) {
 	if out.Now, err = parseTime(fields[2], fields[3]); err != nil {
 		return gateway.Written{}, err
 	}
-	out.Owners = make([]string, len(r.claims))
-	for i, claim := range r.claims {
-		if out.Owners[i], err = claim.Text(); err != nil {
-			return gateway.Written{}, errReply
-		}
+	if out.Owners, err = owners(r.claims); err != nil {
+		return gateway.Written{}, err
 	}
 	out.Loaded, err = loaded(r.reads)
 	return out, err
 }
 
-// changeIndexes is a Cluster's second round trip.
-func (s *Store) changeIndexes(ctx context.Context, w gateway.Write) error {
-	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+func (s *Store) queueClaims(ctx context.Context, p redis.Pipeliner, claims []*redis.Cmd, w gateway.Write, full bool) {
+	for i, c := range w.Claims {
+		claims[i] = run(ctx, p, s.scripts.claim, full, []string{s.claimKey(c.Key)}, c.Owner)
+	}
+}
+
+func owners(claims []*redis.Cmd) ([]string, error) {
+	out := make([]string, len(claims))
+	for i, claim := range claims {
+		var err error
+		if out[i], err = claim.Text(); err != nil {
+			return nil, errReply
+		}
+	}
+	return out, nil
+}
+
+// followUp is a Cluster's second round trip, for what lives on other nodes and
+// waits for the entry: indexes and releases. Names that were released are claimed
+// once more, since the first claim met their old owner.
+func (s *Store) followUp(ctx context.Context, w gateway.Write, out *gateway.Written) error {
+	claims := make([]*redis.Cmd, len(w.Claims))
+	err := s.pipelined(ctx, func(p redis.Pipeliner, full bool) {
 		for _, m := range w.Remove {
 			p.ZRem(ctx, s.indexKey(m.Index), m.Member)
 		}
 		for _, m := range w.Add {
 			p.ZAdd(ctx, s.indexKey(m.Index), redis.Z{Member: m.Member})
 		}
-		return nil
+		for _, c := range w.Release {
+			run(ctx, p, s.scripts.release, full, []string{s.claimKey(c.Key)}, c.Owner)
+		}
+		if len(w.Release) > 0 {
+			s.queueClaims(ctx, p, claims, w, full)
+		}
 	})
+	if err != nil || len(w.Release) == 0 {
+		return err
+	}
+	out.Owners, err = owners(claims)
 	return err
 }
 
@@ -149,7 +175,7 @@ func validate(w gateway.Write) error {
 	for _, m := range w.Remove {
 		names = append(names, m.Index, m.Member)
 	}
-	for _, c := range w.Claims {
+	for _, c := range slices.Concat(w.Claims, w.Release) {
 		names = append(names, c.Key, c.Owner)
 	}
 	for _, name := range names {

@@ -36,6 +36,8 @@ type faults struct {
 	lateRead         bool // compare and swap are two steps
 	lastClaimWins    bool
 	claimsIfApplied  bool
+	releasesAny      bool
+	releaseAnyway    bool
 	indexAnyway      bool // indexes change although the entry was not written
 	removeWins       bool
 	foldedOrder      bool // indexes ignore case
@@ -135,7 +137,7 @@ func (m *memory) check(w gateway.Write) error {
 	for _, member := range slices.Concat(w.Add, w.Remove) {
 		names = append(names, member.Index, member.Member)
 	}
-	for _, c := range w.Claims {
+	for _, c := range slices.Concat(w.Claims, w.Release) {
 		names = append(names, c.Key, c.Owner)
 	}
 	bad := slices.ContainsFunc(names, func(n string) bool { return n == "" || len(n) > 1024 })
@@ -162,6 +164,11 @@ func (m *memory) Write(ctx context.Context, w gateway.Write) (gateway.Written, e
 	out.Current = m.load([]string{w.Key})[0]
 	if out.Applied || m.indexAnyway {
 		m.index(w)
+	}
+	for _, c := range w.Release {
+		if (m.owners[c.Key] == c.Owner || m.releasesAny) && (out.Applied || m.releaseAnyway) {
+			delete(m.owners, c.Key)
+		}
 	}
 	for _, c := range w.Claims {
 		if _, taken := m.owners[c.Key]; (!taken || m.lastClaimWins) && (out.Applied || !m.claimsIfApplied) {

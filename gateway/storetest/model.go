@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -73,6 +74,10 @@ func (m *model) write(t *rapid.T) {
 	for range rapid.IntRange(0, 2).Draw(t, "claims") {
 		w.Claims = append(w.Claims, gateway.Claim{Key: m.name(t, "claim"), Owner: "owner" + w.Nonce})
 	}
+	if rapid.Bool().Draw(t, "release") {
+		name := m.name(t, "released")
+		w.Release = append(w.Release, gateway.Claim{Key: name, Owner: cmp.Or(m.owners[name], "nobody")})
+	}
 	for range rapid.IntRange(0, 2).Draw(t, "loads") {
 		w.Load = append(w.Load, m.name(t, "load"))
 	}
@@ -96,6 +101,11 @@ func (m *model) do(t *rapid.T, w gateway.Write) {
 		}
 		for _, member := range w.Add {
 			m.members[member.Member] = true
+		}
+		for _, c := range w.Release {
+			if m.owners[c.Key] == c.Owner {
+				delete(m.owners, c.Key)
+			}
 		}
 	}
 	got, err := m.store.Write(t.Context(), w)

@@ -28,6 +28,24 @@ func claims(tb testing.TB, open Open) {
 	require.Empty(tb, write(tb, s, gateway.Write{Key: "d", Nonce: "d"}).Owners)
 }
 
+func releases(tb testing.TB, open Open) {
+	s := store(tb, open)
+	put(tb, s, gateway.Write{Key: "a", Nonce: "a", Claims: []gateway.Claim{{Key: "x", Owner: "a"}, {Key: "y", Owner: "a"}}})
+	lost := write(tb, s, gateway.Write{Key: "a", Nonce: "b", Release: []gateway.Claim{{Key: "x", Owner: "a"}}, Claims: []gateway.Claim{{Key: "x", Owner: "b"}}})
+	require.False(tb, lost.Applied)
+	require.Equal(tb, []string{"a"}, lost.Owners, "nothing is given up if the entry is not written")
+	foreign := write(tb, s, gateway.Write{Key: "c", Nonce: "c", Release: []gateway.Claim{{Key: "x", Owner: "c"}}, Claims: []gateway.Claim{{Key: "x", Owner: "c"}}})
+	require.Equal(tb, []string{"a"}, foreign.Owners, "a name is given up by its owner only")
+	takeover := gateway.Write{
+		Key: "d", Nonce: "d", Release: []gateway.Claim{{Key: "x", Owner: "a"}, {Key: "none", Owner: "a"}}, Claims: []gateway.Claim{{Key: "x", Owner: "d"}, {Key: "y", Owner: "d"}},
+	}
+	for range 2 { // sent again it changes nothing more
+		out := write(tb, s, takeover)
+		require.True(tb, out.Applied)
+		require.Equal(tb, []string{"d", "a"}, out.Owners, "a name is released before it is claimed")
+	}
+}
+
 func claimRace(tb testing.TB, open Open) {
 	const claimers = 50
 	s := store(tb, open)

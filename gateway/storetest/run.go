@@ -58,6 +58,7 @@ func checks() []check {
 		{"entries are loaded in the order of their keys", loadOrder},
 		{"a write loads further entries, and itself as it is afterwards", writeLoads},
 		{"the first to claim a name keeps it", claims},
+		{"a name is released by its owner, with the entry, and before claims", releases},
 		{"of 50 claimers at the same time one wins and all are told", claimRace},
 		{"an index is ordered by bytes, forward and in reverse", indexOrder},
 		{"index changes are idempotent, and adding wins over removing", indexChanges},

@@ -45,6 +45,8 @@ func TestBrokenStores(t *testing.T) {
 		"compare and swap are two steps":              {faults{lateRead: true}, []string{"64 writers of one entry lose no update"}},
 		"the last claim wins":                         {faults{lastClaimWins: true}, []string{"the first to claim a name keeps it", "of 50 claimers at the same time one wins and all are told"}},
 		"claims wait for the entry":                   {faults{claimsIfApplied: true}, []string{"the first to claim a name keeps it"}},
+		"anybody releases a name":                     {faults{releasesAny: true}, []string{"a name is released by its owner, with the entry, and before claims"}},
+		"names are released without the entry":        {faults{releaseAnyway: true}, []string{"a name is released by its owner, with the entry, and before claims"}},
 		"indexes change without the entry":            {faults{indexAnyway: true}, []string{"a write that is not applied changes no index"}},
 		"removing wins over adding":                   {faults{removeWins: true}, []string{"index changes are idempotent, and adding wins over removing"}},
 		"an index ignores case":                       {faults{foldedOrder: true}, []string{"an index is ordered by bytes, forward and in reverse"}},

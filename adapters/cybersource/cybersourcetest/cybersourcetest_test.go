@@ -107,7 +107,8 @@ func TestRules(t *testing.T) {
 			require.Equal(t, "false", again.header.Get("Instrumentidentifier-Created"))
 			require.Equal(t, r.id(), again.id())
 			require.NotEqual(t, r.id(), c.card(t, mastercard))
-			require.NotEqual(t, c.instrument(t, owner, r.id()), c.instrument(t, owner, r.id()))
+			first, second := c.instrument(t, owner, r.id()), c.instrument(t, owner, r.id())
+			require.NotEqual(t, first, second)
 			account := c.do(t, http.MethodPost, identifiersPath, `{"bankAccount":{"number":"4100","routingNumber":"071923284"}}`)
 			require.Equal(t, http.StatusOK, c.do(t, http.MethodPost, identifiersPath, `{"bankAccount":{"number":"4100","routingNumber":"071923284"}}`).status)
 			require.Equal(t, "X100", account.str("bankAccount", "number"), "never a whole number")
@@ -238,9 +239,17 @@ func TestFieldLimits(t *testing.T) {
 		location, name string
 		limit          int
 	}{
-		{"billTo", "firstName", 60}, {"billTo", "lastName", 60}, {"billTo", "company", 60}, {"billTo", "address1", 60},
-		{"billTo", "address2", 60}, {"billTo", "locality", 50}, {"billTo", "administrativeArea", 20}, {"billTo", "postalCode", 10},
-		{"billTo", "email", 255}, {"billTo", "phoneNumber", 15}, {"buyerInformation", "companyTaxID", 9},
+		{"billTo", "firstName", 60},
+		{"billTo", "lastName", 60},
+		{"billTo", "company", 60},
+		{"billTo", "address1", 60},
+		{"billTo", "address2", 60},
+		{"billTo", "locality", 50},
+		{"billTo", "administrativeArea", 20},
+		{"billTo", "postalCode", 10},
+		{"billTo", "email", 255},
+		{"billTo", "phoneNumber", 15},
+		{"buyerInformation", "companyTaxID", 9},
 	} {
 		post := func(n int) result {
 			return c.do(t, http.MethodPost, customersPath+"/"+owner+"/payment-instruments",

@@ -111,7 +111,7 @@ func (c *Client) build(ctx context.Context, r Request, body []byte) (*http.Reque
 	if r.Method != http.MethodGet {
 		// With GetBody, net/http sends a request again on a fresh connection when a
 		// reused one dies, even if the server has read the first. A mutation must not be.
-		_ = 0
+		req.GetBody = nil
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {

@@ -207,7 +207,12 @@ func (c *call) deactivateInstrument(id string) {
 func (c *call) listInstruments(string) {
 	instruments := slices.Clone(c.p.instruments)
 	if owner, ok := onlyCustomer(c.query("filter")); ok { // saves making the documents of all the others
-		instruments = slices.Clone(c.p.byCustomer[owner])
+		instruments = nil
+		for id := range c.p.byCustomer {
+			if strings.EqualFold(id, owner) { // filters ignore case
+				instruments = append(instruments, c.p.byCustomer[id]...)
+			}
+		}
 	}
 	slices.SortStableFunc(instruments, func(a, b *instrument) int { // the newest first, unless sort says otherwise
 		return cmp.Compare(b.created.Unix(), a.created.Unix())

@@ -82,7 +82,7 @@ type provider struct {
 	opts Options
 
 	mu          sync.Mutex
-	key         []byte // for hashes of card and account numbers
+	key         []byte        // for hashes of card and account numbers
 	instruments []*instrument // in the order in which they were made
 	byID        map[string]*instrument
 	byCustomer  map[string][]*instrument
