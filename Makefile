@@ -36,7 +36,7 @@ redis-server:
 	fi
 
 interop: build ## the providers' own clients (npm) against the stand-ins
-	cd tests/interop && if [ -f package-lock.json ]; then npm ci --no-audit --no-fund; else npm install --no-audit --no-fund; fi
+	cd tests/interop && npm ci --no-audit --no-fund
 	@work=$$(mktemp -d); sandbox=; \
 	trap 'if [ -n "$$sandbox" ]; then kill "$$sandbox" 2>/dev/null || true; wait "$$sandbox" || true; fi; rm -rf "$$work"' EXIT; \
 	bin/polyvault sandbox --tls-ca-out "$$work/ca.pem" >"$$work/log" 2>&1 & sandbox=$$!; \

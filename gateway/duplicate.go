@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,7 +22,7 @@ func (c *creation) duplicate(ctx context.Context, m *permit, src normalize.Sourc
 	}
 	holder, adopting := recs[0], src.ProviderReference != nil
 	switch {
-	case abandoned(holder, adopting):
+	case abandoned(holder, cur.Claims, adopting):
 		next, err = c.takeOver(ctx, cur, owner, holder)
 		if err != nil {
 			created, err = c.notDone(ctx, cur, asError(err))
@@ -40,11 +41,18 @@ func (c *creation) duplicate(ctx context.Context, m *permit, src normalize.Sourc
 	return cur, true, created, err
 }
 
-// abandoned reports whether a claim's holder has no use for it any more. What a
-// provider deactivated for good is no reason not to store the number again.
-func abandoned(holder *stored, adopting bool) bool {
-	return holder == nil || holder.State == StateFailed || holder.State == StateCompleted && !holder.live() ||
+// abandoned reports whether the holder of one of claims has no use for it any
+// more. What a provider deactivated for good is no reason not to store the number
+// again. A holder that does not list the claim never got as far as writing it down:
+// a store makes claims even if the record that they came with lost its race.
+func abandoned(holder *stored, claims []string, adopting bool) bool {
+	return !holds(holder, claims) || holder.State == StateFailed || holder.State == StateCompleted && !holder.live() ||
 		holder.live() && !adopting && holder.primary().Status == normalize.StatusDeactivated
+}
+
+// holds reports whether the record exists and lists one of claims.
+func holds(r *stored, claims []string) bool {
+	return r != nil && slices.ContainsFunc(claims, func(c string) bool { return slices.Contains(r.Claims, c) })
 }
 
 func beingStored() *normalize.Error {
@@ -181,7 +189,7 @@ func (c *creation) becomeAlias(ctx context.Context, p *Provider, src normalize.S
 	}
 	first := recs[0]
 	mine := Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}
-	if first == nil || !first.live() {
+	if !holds(first, done.Claims) || !first.live() {
 		// Its holder is gone, so the place is this record's.
 		if _, err := c.takeOver(ctx, done, owner, first); err != nil {
 			return pending(done.Record), nil

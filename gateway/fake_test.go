@@ -398,3 +398,11 @@ func alone(c *Config) { c.Routes[0].Providers = []string{"alpha"} }
 var errForeign = errors.New("not a normalize.Error")
 
 const untilLeaseEnds = 31 * time.Second
+
+// noDefault is a provider that can update, and knows no default instrument.
+type noDefault struct {
+	creatorOnly
+	adapters.Updater
+}
+
+func hideAddress(i *adapters.Instrument) { i.BillingAddress = nil }

@@ -107,7 +107,7 @@ func (in UpdateInput) Validate(now time.Time) []FieldError {
 		v.expYear("/card/exp_year", *in.ExpYear)
 	}
 	if in.ExpMonth != nil && in.ExpYear != nil && len(v.errs) == 0 && Expired(*in.ExpMonth, *in.ExpYear, now) {
-		v.add("/card/exp_year", OutOfRange, "the expiry date is past")
+		v.add("/card/exp_year", ExpiredCard, "the expiry date is past")
 	}
 	if in.Default != nil && !*in.Default {
 		v.add("/default", InvalidField, "cannot be set to false: make another instrument the default instead")

@@ -125,6 +125,25 @@ func TestBadCursorsAreRefused(t *testing.T) {
 	require.Equal(t, normalize.OutOfRange, err.Code)
 }
 
+func TestACursorNarrowsTheRangeThatIsThere(t *testing.T) {
+	t.Parallel()
+	next := cursor{After: "2026-01-05T00:00:00Z"}.encode()
+	for _, c := range []struct{ sort, filter, want string }{ // want "" is UnsupportedOperation
+		{"created_at", "", "createdTime:2026-01-05T00:00:00Z.."},
+		{"-created_at", "", "createdTime:..2026-01-05T00:00:00Z"},
+		{"created_at", "created_at:2026-01-01T00:00:00Z..2026-01-09T00:00:00Z", "createdTime:2026-01-05T00:00:00Z..2026-01-09T00:00:00Z"},
+		{"-created_at", "created_at:2026-01-01T00:00:00Z..2026-01-09T00:00:00Z", "createdTime:2026-01-01T00:00:00Z..2026-01-05T00:00:00Z"},
+		{"created_at", "created_at:!2026-01-06T00:00:00Z", ""},
+		{"updated_at", "", ""},
+	} {
+		clauses, ok := normalize.ParseFilter(c.filter)
+		require.True(t, ok)
+		_, q, err := listQuery(SearchInput{ListInput: adapters.ListInput{Cursor: next, Sort: []string{c.sort}, Filter: clauses}})
+		require.Equal(t, c.want == "", err != nil, c.filter)
+		require.Equal(t, c.want, q.Get("filter"), c.filter)
+	}
+}
+
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
 func rowsAt(at time.Time, from, n int) []wireInstrument {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -67,8 +68,8 @@ func newConfig() *cobra.Command {
 // loadConfig loads a file for this binary: with its environment and its scopes.
 func loadConfig(file string, flags map[string]string) (*config.Config, error) {
 	c, err := config.Load(file, config.Options{LookupEnv: os.LookupEnv, Flags: flags, Scopes: scopeNames()})
-	if problems, ok := err.(config.Problems); ok { //nolint:errorlint // it is what Load returns
-		return nil, fmt.Errorf("%d problems in the configuration\n%w", len(problems), err)
+	if problems := config.Problems(nil); errors.As(err, &problems) {
+		return nil, fmt.Errorf("the configuration cannot be used:\n%w", err)
 	}
 	return c, err
 }

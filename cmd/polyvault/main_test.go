@@ -151,7 +151,7 @@ func TestExitCodes(t *testing.T) {
 		"a sandbox secret that is not base64":      {args: []string{"sandbox", "--cybersource-shared-secret", "%"}, code: exitUsage, says: "must be base64"},
 		"a file that is not there is a failure":    {args: []string{"config", "validate", "/nonexistent.yaml"}, code: exitFailure, says: "cannot read the configuration"},
 		"a broken configuration is a failure":      {args: []string{"config", "validate", broken}, code: exitFailure, says: ":1: listen: must be a host and a port"},
-		"serve refuses a broken configuration":     {args: []string{"serve", "--config", broken}, code: exitFailure, says: "problems in the configuration"},
+		"serve refuses a broken configuration":     {args: []string{"serve", "--config", broken}, code: exitFailure, says: "the configuration cannot be used"},
 		"a gateway that is not there is unhealthy": {args: []string{"healthcheck", "--url", "http://127.0.0.1:1/readyz"}, code: exitFailure, says: "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {

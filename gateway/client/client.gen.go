@@ -20,9 +20,9 @@ import (
 
 // Defines values for AccountType.
 const (
-	Checking          AccountType = "checking"
-	CorporateChecking AccountType = "corporate_checking"
-	Savings           AccountType = "savings"
+	AccountChecking          AccountType = "checking"
+	AccountCorporateChecking AccountType = "corporate_checking"
+	AccountSavings           AccountType = "savings"
 )
 
 // Defines values for BankAccountSourceType.
@@ -107,9 +107,9 @@ const (
 
 // Defines values for DeleteScope.
 const (
-	DeleteScopeGateway  DeleteScope = "gateway"
-	DeleteScopeProvider DeleteScope = "provider"
-	DeleteScopeVault    DeleteScope = "vault"
+	DeleteAtGateway  DeleteScope = "gateway"
+	DeleteAtProvider DeleteScope = "provider"
+	DeleteFromVault  DeleteScope = "vault"
 )
 
 // Defines values for InstrumentObject.
@@ -157,10 +157,10 @@ const (
 
 // Defines values for Outcome.
 const (
-	Applied  Outcome = "applied"
-	NotSent  Outcome = "not_sent"
-	Rejected Outcome = "rejected"
-	Unknown  Outcome = "unknown"
+	OutcomeOutcomeApplied  Outcome = "applied"
+	OutcomeOutcomeNotSent  Outcome = "not_sent"
+	OutcomeOutcomeRejected Outcome = "rejected"
+	OutcomeOutcomeUnknown  Outcome = "unknown"
 )
 
 // Defines values for ProviderObject.
@@ -175,14 +175,14 @@ const (
 
 // Defines values for ProviderTokenRole.
 const (
-	Mirror  ProviderTokenRole = "mirror"
-	Primary ProviderTokenRole = "primary"
+	RoleMirror  ProviderTokenRole = "mirror"
+	RolePrimary ProviderTokenRole = "primary"
 )
 
 // Defines values for ReadMode.
 const (
-	Live   ReadMode = "live"
-	Stored ReadMode = "stored"
+	ReadLive   ReadMode = "live"
+	ReadStored ReadMode = "stored"
 )
 
 // Defines values for RebillyTokenSourceType.
@@ -192,10 +192,10 @@ const (
 
 // Defines values for Retry.
 const (
-	AfterReconcile  Retry = "after_reconcile"
-	Never           Retry = "never"
-	Safe            Retry = "safe"
-	SafeWithSameKey Retry = "safe_with_same_key"
+	RetryAfterReconcile Retry = "after_reconcile"
+	RetryNever          Retry = "never"
+	RetrySafe           Retry = "safe"
+	RetrySameKey        Retry = "safe_with_same_key"
 )
 
 // Defines values for Sort.
@@ -1187,8 +1187,8 @@ type HttpRequestDoer interface {
 	Do(req *http.Request) (*http.Response, error)
 }
 
-// rawClient which conforms to the OpenAPI3 specification for this service.
-type rawClient struct {
+// RawClient which conforms to the OpenAPI3 specification for this service.
+type RawClient struct {
 	// The endpoint of the server conforming to this interface, with scheme,
 	// https://api.deepmap.com for example. This can contain a path relative
 	// to the server, such as https://api.deepmap.com/dev-test, and all the
@@ -1205,12 +1205,12 @@ type rawClient struct {
 }
 
 // ClientOption allows setting custom parameters during construction
-type ClientOption func(*rawClient) error
+type ClientOption func(*RawClient) error
 
-// Creates a new rawClient, with reasonable defaults
-func NewClient(server string, opts ...ClientOption) (*rawClient, error) {
+// Creates a new RawClient, with reasonable defaults
+func NewClient(server string, opts ...ClientOption) (*RawClient, error) {
 	// create a client with sane default values
-	client := rawClient{
+	client := RawClient{
 		Server: server,
 	}
 	// mutate client and add all optional params
@@ -1233,7 +1233,7 @@ func NewClient(server string, opts ...ClientOption) (*rawClient, error) {
 // WithHTTPClient allows overriding the default Doer, which is
 // automatically created using http.Client. This is useful for tests.
 func WithHTTPClient(doer HttpRequestDoer) ClientOption {
-	return func(c *rawClient) error {
+	return func(c *RawClient) error {
 		c.Client = doer
 		return nil
 	}
@@ -1242,7 +1242,7 @@ func WithHTTPClient(doer HttpRequestDoer) ClientOption {
 // WithRequestEditorFn allows setting up a callback function, which will be
 // called right before sending the request. This can be used to mutate the request.
 func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
-	return func(c *rawClient) error {
+	return func(c *RawClient) error {
 		c.RequestEditors = append(c.RequestEditors, fn)
 		return nil
 	}
@@ -1446,7 +1446,7 @@ type ClientInterface interface {
 // Scope `customers:read`.
 //
 // Corresponds with GET /v1/customers/{customer_id} (the `GetCustomer` operationId).
-func (c *rawClient) GetCustomer(ctx context.Context, customerID CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) GetCustomer(ctx context.Context, customerID CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCustomerRequest(c.Server, customerID)
 	if err != nil {
 		return nil, err
@@ -1466,7 +1466,7 @@ func (c *rawClient) GetCustomer(ctx context.Context, customerID CustomerID, reqE
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /v1/customers/{customer_id} (the `PutCustomer` operationId).
-func (c *rawClient) PutCustomerWithBody(ctx context.Context, customerID CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) PutCustomerWithBody(ctx context.Context, customerID CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutCustomerRequestWithBody(c.Server, customerID, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1486,7 +1486,7 @@ func (c *rawClient) PutCustomerWithBody(ctx context.Context, customerID Customer
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /v1/customers/{customer_id} (the `PutCustomer` operationId).
-func (c *rawClient) PutCustomer(ctx context.Context, customerID CustomerID, body PutCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) PutCustomer(ctx context.Context, customerID CustomerID, body PutCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutCustomerRequest(c.Server, customerID, body)
 	if err != nil {
 		return nil, err
@@ -1504,7 +1504,7 @@ func (c *rawClient) PutCustomer(ctx context.Context, customerID CustomerID, body
 // provider that cannot be asked never fails the list: `incomplete` is set, and its instruments are shown as last seen.
 //
 // Corresponds with GET /v1/customers/{customer_id}/instruments (the `ListCustomerInstruments` operationId).
-func (c *rawClient) ListCustomerInstruments(ctx context.Context, customerID CustomerID, params *ListCustomerInstrumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) ListCustomerInstruments(ctx context.Context, customerID CustomerID, params *ListCustomerInstrumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListCustomerInstrumentsRequest(c.Server, customerID, params)
 	if err != nil {
 		return nil, err
@@ -1522,7 +1522,7 @@ func (c *rawClient) ListCustomerInstruments(ctx context.Context, customerID Cust
 // values of `status`, `type`, `brand` and `provider` means "one of".
 //
 // Corresponds with GET /v1/instruments (the `ListInstruments` operationId).
-func (c *rawClient) ListInstruments(ctx context.Context, params *ListInstrumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) ListInstruments(ctx context.Context, params *ListInstrumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListInstrumentsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
@@ -1542,7 +1542,7 @@ func (c *rawClient) ListInstruments(ctx context.Context, params *ListInstruments
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/instruments (the `CreateInstrument` operationId).
-func (c *rawClient) CreateInstrumentWithBody(ctx context.Context, params *CreateInstrumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) CreateInstrumentWithBody(ctx context.Context, params *CreateInstrumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateInstrumentRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1562,7 +1562,7 @@ func (c *rawClient) CreateInstrumentWithBody(ctx context.Context, params *Create
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/instruments (the `CreateInstrument` operationId).
-func (c *rawClient) CreateInstrument(ctx context.Context, params *CreateInstrumentParams, body CreateInstrumentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) CreateInstrument(ctx context.Context, params *CreateInstrumentParams, body CreateInstrumentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateInstrumentRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
@@ -1581,7 +1581,7 @@ func (c *rawClient) CreateInstrument(ctx context.Context, params *CreateInstrume
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/instruments/bulk-delete (the `BulkDeleteInstruments` operationId).
-func (c *rawClient) BulkDeleteInstrumentsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) BulkDeleteInstrumentsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewBulkDeleteInstrumentsRequestWithBody(c.Server, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1600,7 +1600,7 @@ func (c *rawClient) BulkDeleteInstrumentsWithBody(ctx context.Context, contentTy
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/instruments/bulk-delete (the `BulkDeleteInstruments` operationId).
-func (c *rawClient) BulkDeleteInstruments(ctx context.Context, body BulkDeleteInstrumentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) BulkDeleteInstruments(ctx context.Context, body BulkDeleteInstrumentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewBulkDeleteInstrumentsRequest(c.Server, body)
 	if err != nil {
 		return nil, err
@@ -1620,7 +1620,7 @@ func (c *rawClient) BulkDeleteInstruments(ctx context.Context, body BulkDeleteIn
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/instruments/import (the `ImportInstruments` operationId).
-func (c *rawClient) ImportInstrumentsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) ImportInstrumentsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewImportInstrumentsRequestWithBody(c.Server, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1640,7 +1640,7 @@ func (c *rawClient) ImportInstrumentsWithBody(ctx context.Context, contentType s
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/instruments/import (the `ImportInstruments` operationId).
-func (c *rawClient) ImportInstruments(ctx context.Context, body ImportInstrumentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) ImportInstruments(ctx context.Context, body ImportInstrumentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewImportInstrumentsRequest(c.Server, body)
 	if err != nil {
 		return nil, err
@@ -1657,7 +1657,7 @@ func (c *rawClient) ImportInstruments(ctx context.Context, body ImportInstrument
 // Scope `instruments:write`. A repeated delete answers 204 again; a read then answers 410.
 //
 // Corresponds with DELETE /v1/instruments/{instrument_id} (the `DeleteInstrument` operationId).
-func (c *rawClient) DeleteInstrument(ctx context.Context, instrumentID InstrumentID, params *DeleteInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) DeleteInstrument(ctx context.Context, instrumentID InstrumentID, params *DeleteInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteInstrumentRequest(c.Server, instrumentID, params)
 	if err != nil {
 		return nil, err
@@ -1675,7 +1675,7 @@ func (c *rawClient) DeleteInstrument(ctx context.Context, instrumentID Instrumen
 // if it is young enough. `references` are shown only to keys with scope `references:read`.
 //
 // Corresponds with GET /v1/instruments/{instrument_id} (the `GetInstrument` operationId).
-func (c *rawClient) GetInstrument(ctx context.Context, instrumentID InstrumentID, params *GetInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) GetInstrument(ctx context.Context, instrumentID InstrumentID, params *GetInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetInstrumentRequest(c.Server, instrumentID, params)
 	if err != nil {
 		return nil, err
@@ -1695,7 +1695,7 @@ func (c *rawClient) GetInstrument(ctx context.Context, instrumentID InstrumentID
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PATCH /v1/instruments/{instrument_id} (the `UpdateInstrument` operationId).
-func (c *rawClient) UpdateInstrumentWithBody(ctx context.Context, instrumentID InstrumentID, params *UpdateInstrumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) UpdateInstrumentWithBody(ctx context.Context, instrumentID InstrumentID, params *UpdateInstrumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateInstrumentRequestWithBody(c.Server, instrumentID, params, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1715,7 +1715,7 @@ func (c *rawClient) UpdateInstrumentWithBody(ctx context.Context, instrumentID I
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /v1/instruments/{instrument_id} (the `UpdateInstrument` operationId).
-func (c *rawClient) UpdateInstrument(ctx context.Context, instrumentID InstrumentID, params *UpdateInstrumentParams, body UpdateInstrumentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) UpdateInstrument(ctx context.Context, instrumentID InstrumentID, params *UpdateInstrumentParams, body UpdateInstrumentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateInstrumentRequest(c.Server, instrumentID, params, body)
 	if err != nil {
 		return nil, err
@@ -1735,7 +1735,7 @@ func (c *rawClient) UpdateInstrument(ctx context.Context, instrumentID Instrumen
 // Takes a body of the `application/merge-patch+json` content type.
 //
 // Corresponds with PATCH /v1/instruments/{instrument_id} (the `UpdateInstrument` operationId).
-func (c *rawClient) UpdateInstrumentWithApplicationMergePatchPlusJSONBody(ctx context.Context, instrumentID InstrumentID, params *UpdateInstrumentParams, body UpdateInstrumentApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) UpdateInstrumentWithApplicationMergePatchPlusJSONBody(ctx context.Context, instrumentID InstrumentID, params *UpdateInstrumentParams, body UpdateInstrumentApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateInstrumentRequestWithApplicationMergePatchPlusJSONBody(c.Server, instrumentID, params, body)
 	if err != nil {
 		return nil, err
@@ -1752,7 +1752,7 @@ func (c *rawClient) UpdateInstrumentWithApplicationMergePatchPlusJSONBody(ctx co
 // Scope `instruments:write`. Undoes a deactivation that the gateway holds. No body, or an empty object.
 //
 // Corresponds with POST /v1/instruments/{instrument_id}/activate (the `ActivateInstrument` operationId).
-func (c *rawClient) ActivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) ActivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewActivateInstrumentRequest(c.Server, instrumentID)
 	if err != nil {
 		return nil, err
@@ -1770,7 +1770,7 @@ func (c *rawClient) ActivateInstrument(ctx context.Context, instrumentID Instrum
 // No body, or an empty object.
 //
 // Corresponds with POST /v1/instruments/{instrument_id}/deactivate (the `DeactivateInstrument` operationId).
-func (c *rawClient) DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeactivateInstrumentRequest(c.Server, instrumentID)
 	if err != nil {
 		return nil, err
@@ -1787,7 +1787,7 @@ func (c *rawClient) DeactivateInstrument(ctx context.Context, instrumentID Instr
 // Scope `instruments:read`.
 //
 // Corresponds with GET /v1/operations (the `FindOperation` operationId).
-func (c *rawClient) FindOperation(ctx context.Context, params *FindOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) FindOperation(ctx context.Context, params *FindOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFindOperationRequest(c.Server, params)
 	if err != nil {
 		return nil, err
@@ -1804,7 +1804,7 @@ func (c *rawClient) FindOperation(ctx context.Context, params *FindOperationPara
 // Scope `instruments:read`. The operation of a create has the id of the instrument that it makes.
 //
 // Corresponds with GET /v1/operations/{operation_id} (the `GetOperation` operationId).
-func (c *rawClient) GetOperation(ctx context.Context, operationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) GetOperation(ctx context.Context, operationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOperationRequest(c.Server, operationID)
 	if err != nil {
 		return nil, err
@@ -1821,7 +1821,7 @@ func (c *rawClient) GetOperation(ctx context.Context, operationID string, reqEdi
 // Scope `providers:read`.
 //
 // Corresponds with GET /v1/providers (the `ListProviders` operationId).
-func (c *rawClient) ListProviders(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) ListProviders(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListProvidersRequest(c.Server)
 	if err != nil {
 		return nil, err
@@ -1838,7 +1838,7 @@ func (c *rawClient) ListProviders(ctx context.Context, reqEditors ...RequestEdit
 // Scope `providers:read`.
 //
 // Corresponds with GET /v1/providers/{provider_name} (the `GetProvider` operationId).
-func (c *rawClient) GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetProviderRequest(c.Server, providerName)
 	if err != nil {
 		return nil, err
@@ -2794,7 +2794,7 @@ func NewGetProviderRequest(server string, providerName string) (*http.Request, e
 	return req, nil
 }
 
-func (c *rawClient) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
+func (c *RawClient) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
 			return err

@@ -33,9 +33,9 @@ const (
 
 // Defines values for DeleteScope.
 const (
-	Gateway  DeleteScope = "gateway"
-	Provider DeleteScope = "provider"
-	Vault    DeleteScope = "vault"
+	DeleteAtGateway  DeleteScope = "gateway"
+	DeleteAtProvider DeleteScope = "provider"
+	DeleteFromVault  DeleteScope = "vault"
 )
 
 // Defines values for InstrumentStatus.
@@ -58,8 +58,8 @@ const (
 
 // Defines values for ReadMode.
 const (
-	Live   ReadMode = "live"
-	Stored ReadMode = "stored"
+	ReadLive   ReadMode = "live"
+	ReadStored ReadMode = "stored"
 )
 
 // Defines values for Sort.

@@ -21,6 +21,9 @@ var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // exchange names the request and sets the headers that every answer has.
 func (a *API) exchange(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		// The filter form separates its clauses by ";". Callers write it as it is,
+		// and net/url refuses a query that has one.
+		c.Request().URL.RawQuery = strings.ReplaceAll(c.Request().URL.RawQuery, ";", "%3B")
 		x := exchangeOf(c)
 		if x.requestID = c.Request().Header.Get(echo.HeaderXRequestID); !requestIDPattern.MatchString(x.requestID) ||
 			normalize.ContainsCardNumber(x.requestID) {

@@ -1,0 +1,219 @@
+package client_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/polyvault/polyvault/gateway"
+	"github.com/polyvault/polyvault/gateway/client"
+	"github.com/polyvault/polyvault/gateway/httpapi"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+const apiKey = "pv_test_Example1_0123456789abcdefghijklmnopqrstuvwxyz"
+
+// memory is a service that keeps one instrument, to hold the client against the
+// real HTTP interface.
+type memory struct {
+	last normalize.CreateInput
+	upd  normalize.UpdateInput
+	id   string
+}
+
+func (m *memory) instrument() normalize.Instrument {
+	return normalize.Instrument{
+		Object: "instrument", ID: "ins_0h7kq2m4n6p8r0s2t4v6w8x0z2", CustomerID: m.last.CustomerID, Type: normalize.TypeCard, Status: normalize.StatusActive,
+		Card:     &normalize.Card{Brand: normalize.Visa, BIN: "411111", Last4: "1111", ExpMonth: 12, ExpYear: 2031},
+		Metadata: m.last.Metadata, CreatedAt: time.Unix(0, 0).UTC(), UpdatedAt: time.Unix(0, 0).UTC(),
+	}
+}
+
+func (m *memory) Create(_ context.Context, _ string, in normalize.CreateInput, _ string) (gateway.Created, error) {
+	if fields := in.Validate(time.Unix(0, 0)); len(fields) > 0 {
+		return gateway.Created{}, normalize.Invalid(fields...)
+	}
+	m.last = in
+	return gateway.Created{Instrument: m.instrument(), Provider: "rebilly-main"}, nil
+}
+
+func (m *memory) Get(_ context.Context, _, id string, _ bool) (gateway.Read, error) {
+	m.id = id
+	return gateway.Read{Instrument: m.instrument(), Provider: "rebilly-main"}, nil
+}
+
+func (m *memory) List(context.Context, string, gateway.ListInput) (gateway.InstrumentPage, error) {
+	return gateway.InstrumentPage{Data: []normalize.Instrument{m.instrument()}}, nil
+}
+
+func (m *memory) ListCustomer(context.Context, string, string, int, string) (gateway.CustomerPage, error) {
+	return gateway.CustomerPage{InstrumentPage: gateway.InstrumentPage{Data: []normalize.Instrument{m.instrument()}}}, nil
+}
+
+func (m *memory) Update(_ context.Context, _, _ string, in normalize.UpdateInput) (gateway.Read, error) {
+	m.upd = in
+	return gateway.Read{Instrument: m.instrument()}, nil
+}
+
+func (m *memory) Delete(context.Context, string, string, gateway.DeleteScope) error { return nil }
+
+func (m *memory) Deactivate(context.Context, string, string) (gateway.Read, error) {
+	return gateway.Read{Instrument: m.instrument()}, nil
+}
+
+func (m *memory) Activate(context.Context, string, string) (gateway.Read, error) {
+	return gateway.Read{Instrument: m.instrument()}, nil
+}
+
+func (m *memory) Import(_ context.Context, _ string, items []gateway.ImportItem) []gateway.ItemResult {
+	out := make([]gateway.ItemResult, len(items))
+	for i, item := range items {
+		if out[i].Created = (gateway.Created{Instrument: m.instrument()}); len(item.Fields) > 0 {
+			out[i].Err = normalize.Invalid(item.Fields...)
+		}
+	}
+	return out
+}
+
+func (m *memory) BulkDelete(_ context.Context, _ string, ids []string, _ gateway.DeleteScope) []gateway.ItemResult {
+	return make([]gateway.ItemResult, len(ids))
+}
+
+func (m *memory) PutCustomer(_ context.Context, _ string, in normalize.CustomerInput) (normalize.Customer, bool, error) {
+	return normalize.Customer{Object: "customer", ID: in.ID, ProviderReferences: in.ProviderReferences}, true, nil
+}
+
+func (m *memory) GetCustomer(_ context.Context, _, id string) (normalize.Customer, error) {
+	return normalize.Customer{Object: "customer", ID: id}, nil
+}
+
+func (m *memory) Operation(_ context.Context, _, id string) (gateway.Operation, error) {
+	return gateway.Operation{Object: "operation", ID: id, State: gateway.StateCompleted, Outcome: normalize.Applied}, nil
+}
+
+func (m *memory) OperationByKey(ctx context.Context, tenant, key string) (gateway.Operation, error) {
+	m.id = key
+	return m.Operation(ctx, tenant, "ins_0h7kq2m4n6p8r0s2t4v6w8x0z2")
+}
+
+func (m *memory) Providers() []gateway.ProviderStatus {
+	return []gateway.ProviderStatus{{Object: "provider", Name: "rebilly-main", Type: "rebilly"}}
+}
+
+func (m *memory) Provider(name string) (gateway.ProviderStatus, error) {
+	return gateway.ProviderStatus{Object: "provider", Name: name, Type: "rebilly"}, nil
+}
+
+func (m *memory) Ready(context.Context) error { return nil }
+
+// newGateway serves the real HTTP interface over a service.
+func newGateway(m *memory) (*httptest.Server, error) {
+	api, err := httpapi.New(httpapi.Config{Service: m, Keys: []httpapi.APIKey{
+		{Tenant: "acme", Name: "checkout", SHA256: sha256.Sum256([]byte(apiKey)), Scopes: httpapi.Scopes()},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return httptest.NewServer(api.Handler()), nil
+}
+
+func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	server, err := newGateway(m)
+	require.NoError(t, err)
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL, apiKey, client.Options{HTTP: server.Client(), Retries: -1})
+	require.NoError(t, err)
+	ctx := t.Context()
+
+	created, err := c.Create(ctx, client.CreateInstrument{
+		CustomerID: "cus-42", Default: true, Metadata: client.Metadata{"tier": "gold"}, BillingAddress: &client.Address{City: "Ely", Country: "GB"},
+		Sources: []client.Source{
+			client.FromCard(client.CardSource{Number: "4111111111111111", ExpMonth: 12, ExpYear: 2031, Cvc: "123"}),
+			client.FromBankAccount(client.BankAccountSource{AccountNumber: "1234567890", RoutingNumber: "021000021", AccountType: client.AccountChecking}),
+			client.FromInstrumentIdentifier(client.InstrumentIdentifierSource{InstrumentIdentifier: "7010000000016241111", ExpMonth: 1, ExpYear: 2030}),
+			client.FromTransientToken("a.b.c"), client.FromRebillyToken("tok"),
+			client.FromVaultedToken(client.VaultedTokenSource{PaymentMethodID: "paypal.paypal", Currency: "USD", VaultToken: "v", ProviderCustomerID: "7", InstrumentType: "paypal", Email: "a@example.com"}),
+			client.FromProviderReference("rebilly-main", map[string]string{"customer": "c"}),
+		},
+	}, `my "key"`[:2])
+	require.NoError(t, err)
+	require.Equal(t, "my", created.IdempotencyKey)
+	require.Len(t, m.last.Sources, 7)
+	require.Equal(t, "rebilly-main", created.Provider)
+
+	id := created.Instrument.ID
+	read, err := c.Get(ctx, id, client.GetOptions{Stored: true})
+	require.NoError(t, err)
+	require.Equal(t, created.ETag, read.ETag)
+	again, err := c.Get(ctx, id, client.GetOptions{IfNoneMatch: read.ETag})
+	require.NoError(t, err)
+	require.True(t, again.NotModified)
+	_, err = c.Get(ctx, "../x y", client.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "../x y", m.id, "an id is escaped once")
+
+	_, err = c.Update(ctx, id, client.Update{Card: &client.Expiry{Month: 1, Year: 2033}}, read.ETag)
+	require.NoError(t, err)
+	require.Equal(t, 2033, *m.upd.ExpYear)
+	require.Equal(t, read.ETag, m.upd.IfMatch)
+	for _, do := range []func() error{
+		func() error { _, err := c.Deactivate(ctx, id); return err },
+		func() error { _, err := c.Activate(ctx, id); return err },
+		func() error { return c.Delete(ctx, id, client.DeleteFromVault) },
+		func() error { _, err := c.PutCustomer(ctx, "cus-42", map[string]string{"a": "1"}); return err },
+		func() error { _, err := c.GetCustomer(ctx, "cus-42"); return err },
+		func() error { _, err := c.Operation(ctx, id); return err },
+		func() error { _, err := c.Wait(ctx, id); return err },
+		func() error { _, err := c.OperationByKey(ctx, "k&x=1"); return err },
+		func() error { _, err := c.Providers(ctx); return err },
+		func() error { _, err := c.Provider(ctx, "rebilly-main"); return err },
+		func() error { _, err := c.CustomerPage(ctx, "cus-42", client.ListCustomerInstrumentsParams{}); return err },
+		func() error { _, err := c.BulkDelete(ctx, []string{id}, ""); return err },
+	} {
+		require.NoError(t, do())
+	}
+	require.Equal(t, "k&x=1", m.id)
+	result, err := c.Import(ctx, []client.ImportItem{{CustomerID: "c", Sources: []client.Source{client.FromRebillyToken("t")}}})
+	require.NoError(t, err)
+	require.Equal(t, 1, result.Counts.Succeeded)
+	require.Equal(t, id, result.Data[0].Instrument.ID)
+}
+
+func Example() {
+	server, err := newGateway(&memory{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	ctx := context.Background()
+
+	c, err := client.New(server.URL, apiKey, client.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	created, err := c.Create(ctx, client.CreateInstrument{
+		CustomerID: "cus-42",
+		Sources:    []client.Source{client.FromRebillyToken("4f6cf35x-2c4y-483z-a0a9-158621f77a21")},
+	}, "order-1001")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("stored at", created.Provider, created.Instrument.Card.Brand, created.Instrument.Card.Last4)
+
+	_, err = c.Create(ctx, client.CreateInstrument{CustomerID: "cus-42"}, "order-1002")
+	fmt.Println(err)
+	// Output:
+	// stored at rebilly-main visa 1111
+	// polyvault: 422 missing_field (not_sent, retry: never): the request is not valid; /sources: at least one source is required
+}

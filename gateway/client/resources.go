@@ -1,0 +1,161 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"iter"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// ListPage reads one page of stored instruments.
+func (c *Client) ListPage(ctx context.Context, params ListInstrumentsParams) (InstrumentPage, error) {
+	a, err := call[InstrumentPage](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.ListInstruments(ctx, &params)
+	})
+	return a.body, err
+}
+
+// List goes through stored instruments, page by page. It ends with the first error.
+func (c *Client) List(ctx context.Context, params ListInstrumentsParams) iter.Seq2[Instrument, error] {
+	return pages(func(cursor *string) ([]Instrument, string, error) {
+		if cursor != nil {
+			params.Cursor = cursor
+		}
+		page, err := c.ListPage(ctx, params)
+		return page.Data, page.NextCursor, err
+	})
+}
+
+// CustomerPage reads one page of a customer's instruments, as their providers show them.
+func (c *Client) CustomerPage(ctx context.Context, customerID string, params ListCustomerInstrumentsParams) (CustomerInstrumentPage, error) {
+	a, err := call[CustomerInstrumentPage](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.ListCustomerInstruments(ctx, customerID, &params)
+	})
+	return a.body, err
+}
+
+// CustomerInstruments goes through a customer's instruments. Use CustomerPage to
+// know whether every provider could be asked.
+func (c *Client) CustomerInstruments(ctx context.Context, customerID string) iter.Seq2[Instrument, error] {
+	return pages(func(cursor *string) ([]Instrument, string, error) {
+		page, err := c.CustomerPage(ctx, customerID, ListCustomerInstrumentsParams{Cursor: cursor})
+		return page.Data, page.NextCursor, err
+	})
+}
+
+func pages(next func(cursor *string) ([]Instrument, string, error)) iter.Seq2[Instrument, error] {
+	return func(yield func(Instrument, error) bool) {
+		var cursor *string
+		for {
+			data, more, err := next(cursor)
+			if err != nil {
+				yield(Instrument{}, err)
+				return
+			}
+			for _, ins := range data {
+				if !yield(ins, nil) {
+					return
+				}
+			}
+			if more == "" {
+				return
+			}
+			cursor = &more
+		}
+	}
+}
+
+// Import stores up to 100 instruments. Items without an idempotency key get a
+// random one, as in Create.
+func (c *Client) Import(ctx context.Context, items []ImportItem) (BulkResult, error) {
+	items = slices.Clone(items)
+	for i := range items {
+		if items[i].IdempotencyKey == "" {
+			items[i].IdempotencyKey = rand.Text()
+		}
+	}
+	a, err := call[BulkResult](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.ImportInstruments(ctx, ImportInstruments{Items: items})
+	})
+	return a.body, err
+}
+
+// BulkDelete deletes up to 100 instruments. An empty scope deletes them at their providers.
+func (c *Client) BulkDelete(ctx context.Context, ids []string, scope DeleteScope) (BulkResult, error) {
+	a, err := call[BulkResult](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.BulkDeleteInstruments(ctx, BulkDelete{Ids: ids, Scope: scope})
+	})
+	return a.body, err
+}
+
+// PutCustomer says where a customer is known: names of providers to the customer's references there.
+func (c *Client) PutCustomer(ctx context.Context, id string, references map[string]string) (Customer, error) {
+	a, err := call[Customer](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.PutCustomer(ctx, id, PutCustomer{ProviderReferences: references})
+	})
+	return a.body, err
+}
+
+// GetCustomer reads where a customer is known.
+func (c *Client) GetCustomer(ctx context.Context, id string) (Customer, error) {
+	a, err := call[Customer](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.GetCustomer(ctx, id)
+	})
+	return a.body, err
+}
+
+// Operation reads what became of a create.
+func (c *Client) Operation(ctx context.Context, id string) (Operation, error) {
+	a, err := call[Operation](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.GetOperation(ctx, id)
+	})
+	return a.body, err
+}
+
+// OperationByKey reads what became of the create with an idempotency key.
+func (c *Client) OperationByKey(ctx context.Context, idempotencyKey string) (Operation, error) {
+	a, err := call[Operation](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.FindOperation(ctx, &FindOperationParams{IdempotencyKey: idempotencyKey})
+	})
+	return a.body, err
+}
+
+// pollEvery is how often Wait asks.
+const pollEvery = time.Second
+
+// Wait reads an operation until it is completed, failed, or left to an operator.
+// It fails with ctx's error if that takes too long.
+func (c *Client) Wait(ctx context.Context, id string) (Operation, error) {
+	for {
+		op, err := c.Operation(ctx, id)
+		if err != nil {
+			return op, err
+		}
+		switch op.State {
+		case StateCompleted, StateFailed, StateManual:
+			return op, nil
+		case StateReserved, StateSending, StateUnknown:
+		}
+		if !sleep(ctx, pollEvery) {
+			return op, ctx.Err()
+		}
+	}
+}
+
+// Providers reads every configured provider's capabilities and health.
+func (c *Client) Providers(ctx context.Context) ([]Provider, error) {
+	a, err := call[ProviderList](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.ListProviders(ctx)
+	})
+	return a.body.Data, err
+}
+
+// Provider reads one provider's capabilities and health.
+func (c *Client) Provider(ctx context.Context, name string) (Provider, error) {
+	a, err := call[Provider](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.GetProvider(ctx, name)
+	})
+	return a.body, err
+}
