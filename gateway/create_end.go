@@ -45,12 +45,19 @@ func pending(r Record) Created {
 	return Created{Operation: &op}
 }
 
+// unsettled answers with the operation when the end of an attempt could not be
+// written down or worked out: the caller must not be told more than is recorded.
+func (c *creation) unsettled(r Record, err error) (Created, error) {
+	c.s.log.Error("the end of a create could not be recorded", zap.String("instrument", r.ID), zap.Error(err))
+	return pending(r), nil
+}
+
 // replay answers what the first request was answered.
 func replay(r Record) (Created, error) {
 	if r.Answer.Error != nil {
 		return Created{}, &Failure{Err: r.Answer.Error.err(), OperationID: r.ID, Attempts: r.Answer.Attempts, Replayed: true}
 	}
-	ins := *r.Answer.Instrument
+	ins := r.answered()
 	out := Created{Instrument: ins, Replayed: true, Deduplicated: r.Answer.Deduplicated}
 	if len(ins.ProviderTokens) > 0 {
 		out.Provider = ins.ProviderTokens[0].Provider
@@ -66,7 +73,7 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 	view.Fingerprint, view.FingerprintOf = c.fingerprint(p, src, ins)
 	next, err := cur.complete(tokenOf(p, normalize.RolePrimary, ins, now), view, now)
 	if err != nil {
-		return pending(cur.Record), nil
+		return c.unsettled(cur.Record, err)
 	}
 	next.Answer.Deduplicated = ins.Existing
 	places := s.referenceClaims(p, ins.References)
@@ -77,8 +84,7 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 		s.log.Warn("a create was finished by another owner", zap.String("instrument", cur.ID), zap.String("provider", p.name))
 		return pending(done.Record), nil
 	case err != nil:
-		s.log.Error("a stored instrument could not be recorded", zap.String("instrument", cur.ID), zap.String("provider", p.name), zap.Error(err))
-		return pending(cur.Record), nil
+		return c.unsettled(cur.Record, err)
 	}
 	// A number that another record took meanwhile says nothing about this place.
 	if owner := otherOwner(res.Owners[len(res.Owners)-len(places):], done.ID); owner != "" {
@@ -104,7 +110,7 @@ func (c *creation) fingerprint(p *Provider, src normalize.Source, ins adapters.I
 func (c *creation) failed(ctx context.Context, cur stored, e *normalize.Error) (Created, error) {
 	next, err := cur.ended(e, c.s.clock.at(c.s.now()))
 	if err != nil {
-		return pending(cur.Record), nil
+		return c.unsettled(cur.Record, err)
 	}
 	if next.Answer != nil {
 		next.Answer.Attempts = c.attempts(next)

@@ -125,21 +125,32 @@ func (s *Service) customerReference(ctx context.Context, p *Provider, tenant str
 	}
 	for {
 		ref, mine, err := s.reserveCustomer(ctx, p, &cur)
-		if err != nil || ref != "" {
-			return ref, err
-		}
-		if mine != "" {
+		switch {
+		case err != nil:
+			return "", beingMade(ctx, err)
+		case ref != "":
+			return ref, nil
+		case mine != "":
 			return s.makeCustomer(ctx, p, creator, cur, mine, in)
 		}
 		if err := pause(ctx, 25*time.Millisecond); err != nil {
-			return "", &normalize.Error{
-				Code: normalize.Conflict, Outcome: normalize.NotSent, Op: "create_customer", RetryAfter: time.Second,
-				Msg: "another request is still making the customer at the provider", Err: err,
-			}
+			return "", beingMade(ctx, err)
 		}
 		if cur, err = s.loadCustomer(ctx, "create_customer", tenant, in.CustomerID); err != nil {
-			return "", err
+			return "", beingMade(ctx, err)
 		}
+	}
+}
+
+// beingMade words an error of waiting for another request's customer: once the
+// time is over it is neither the store's nor the provider's failure.
+func beingMade(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &normalize.Error{
+		Code: normalize.Conflict, Outcome: normalize.NotSent, Op: "create_customer", RetryAfter: time.Second,
+		Msg: "another request is still making the customer at the provider", Err: err,
 	}
 }
 

@@ -53,6 +53,8 @@ func TestDeactivate(t *testing.T) {
 	})
 }
 
+func callsOf(w *world) []int { return []int{w.a.count("delete"), w.a.count("delete_vault")} }
+
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	for scope, calls := range map[DeleteScope][]int{ScopeProvider: {1, 0}, ScopeVault: {0, 1}, ScopeGateway: {0, 0}} {
@@ -62,7 +64,7 @@ func TestDelete(t *testing.T) {
 			for range 3 {
 				require.NoError(t, w.Delete(t.Context(), acme, ins.ID, scope), "a repeat is a success")
 			}
-			require.Equal(t, calls, []int{w.a.count("delete"), w.a.count("delete_vault")})
+			require.Equal(t, calls, callsOf(w))
 			for _, stored := range []bool{true, false} {
 				_, err := w.Get(t.Context(), acme, ins.ID, stored)
 				require.Equal(t, normalize.InstrumentDeleted, normalize.CodeOf(err))

@@ -125,11 +125,10 @@ func (c *creation) updateInstead(ctx context.Context, p *Provider, src normalize
 	now := c.s.clock.at(c.s.now())
 	next, err := cur.alias(holder.Record, now)
 	if err != nil {
-		return pending(cur.Record), nil
+		return c.unsettled(cur.Record, err)
 	}
 	if done, _, err := c.s.put(ctx, "create", cur, next); err != nil {
-		c.s.log.Warn("a duplicate could not be recorded", zap.String("instrument", cur.ID), zap.Error(err))
-		return pending(done.Record), nil
+		return c.unsettled(done.Record, err)
 	}
 	return Created{Instrument: holder.instrument(now), Provider: p.name, Deduplicated: true}, nil
 }
@@ -146,7 +145,7 @@ func (c *creation) storeAfresh(ctx context.Context, cur, holder stored) (Created
 		next, err = next.failed()
 	}
 	if err != nil {
-		return pending(cur.Record), nil
+		return c.unsettled(cur.Record, err)
 	}
 	closed, _, err := c.s.put(ctx, "create", cur, next)
 	if err != nil {
@@ -185,14 +184,14 @@ func (c *creation) becomeAlias(ctx context.Context, p *Provider, src normalize.S
 	now := c.s.clock.at(c.s.now())
 	recs, err := c.s.load(ctx, "create", owner)
 	if err != nil {
-		return pending(done.Record), nil
+		return c.unsettled(done.Record, err)
 	}
 	first := recs[0]
 	mine := Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}
 	if !holds(first, done.Claims) || !first.live() {
 		// Its holder is gone, so the place is this record's.
 		if _, err := c.takeOver(ctx, done, owner, first); err != nil {
-			return pending(done.Record), nil
+			return c.unsettled(done.Record, err)
 		}
 		return mine, nil
 	}
@@ -210,14 +209,14 @@ func (c *creation) becomeAlias(ctx context.Context, p *Provider, src normalize.S
 		return r.changed(token, r.View.merge(ins).withMetadata(again.Metadata, false), now)
 	})
 	if err != nil {
-		return pending(done.Record), nil
+		return c.unsettled(done.Record, err)
 	}
 	next, err := done.alias(changed.Record, now)
 	if err != nil {
-		return pending(done.Record), nil
+		return c.unsettled(done.Record, err)
 	}
 	if _, _, err := c.s.put(ctx, "create", done, next); err != nil {
-		return pending(done.Record), nil
+		return c.unsettled(done.Record, err)
 	}
 	if changed.View.Default {
 		c.s.clearOtherDefaults(ctx, changed.Record)

@@ -222,6 +222,25 @@ func TestADuplicateThatCannotBeUpdated(t *testing.T) {
 		w.store.onLoad = nil
 		require.True(t, w.stores(t, acme, input("cus", card(visa)), "key 2").Deduplicated, "at once, without waiting for a lease")
 	})
+	t.Run("since taking its claim over fails, leaves no attempt behind", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(alone)
+			holder := w.stores(t, acme, input("cus", card(visa)), "key 1").Instrument.ID
+			_, err := w.Deactivate(t.Context(), acme, holder)
+			require.NoError(t, err)
+			w.store.fail(func(n int, wr Write) fate {
+				if len(wr.Load) == 1 && wr.Load[0] == holder {
+					return failsBefore
+				}
+				return works
+			})
+			w.refuses(t, acme, input("cus", card(visa)), "key 2", normalize.StoreUnavailable, normalize.NotSent)
+			w.store.fail(nil)
+			require.False(t, w.stores(t, acme, input("cus", card(visa)), "key 2").Deduplicated, "at once, without waiting for a lease")
+			require.Equal(t, 1, w.a.live())
+		})
+	})
 	t.Run("since its end cannot be recorded, is an operation", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(alone)

@@ -33,7 +33,10 @@ func (s *Service) List(ctx context.Context, tenant string, in ListInput) (Instru
 	if err != nil {
 		return InstrumentPage{}, err
 	}
-	w := &walk{s: s, tenant: tenant, order: order, descending: descending, after: after}
+	w := &walk{s: s, tenant: tenant, order: order, descending: descending, after: after, page: scanPage}
+	if len(in.Filter) == 0 && in.Query == "" {
+		w.page = limit + 1 // nearly all of them will match
+	}
 	w.narrow(in.Filter)
 	out := InstrumentPage{Data: []normalize.Instrument{}}
 	for examined := 0; ; {
@@ -106,6 +109,7 @@ type walk struct {
 	before     string // the last member that was looked at
 	small      string // the index of one customer or one fingerprint; "" walks the tenant's
 	sorted     bool   // small was read whole
+	page       int    // how many records one round trip reads
 }
 
 type walked struct {
@@ -137,7 +141,7 @@ func (w *walk) next(ctx context.Context) ([]walked, error) {
 	if index == "" {
 		index = map[order]string{byCreated: indexByCreated(w.tenant), byUpdated: indexByUpdated(w.tenant), byExpiry: indexByExpiry(w.tenant)}[w.order]
 	}
-	members, err := w.s.store.Scan(ctx, index, w.after, scanPage, w.descending)
+	members, err := w.s.store.Scan(ctx, index, w.after, w.page, w.descending)
 	if err != nil {
 		return nil, storeError("list", err)
 	}

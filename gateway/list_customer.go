@@ -212,9 +212,7 @@ func storedAt(known map[string]stored, provider string) []stored {
 // mergeReferences keeps references that a list does not repeat.
 func mergeReferences(before, seen normalize.References) normalize.References {
 	out := normalize.References{}
-	for k, v := range before {
-		out[k] = v
-	}
+	maps.Copy(out, before)
 	for k, v := range seen {
 		if v != "" {
 			out[k] = v

@@ -107,13 +107,18 @@ func (s *Service) seen(ctx context.Context, cur stored, p *Provider, ins adapter
 	return after
 }
 
-// refreshed is the primary's token and the view after a provider showed the instrument.
+// refreshed is the primary's token and the view after a provider showed the
+// instrument. A list may leave the version out: the one before still holds if
+// nothing else changed.
 func (r Record) refreshed(p *Provider, ins adapters.Instrument, now time.Time) (Token, View) {
-	token := tokenOf(p, r.primary().Role, ins, now)
+	token, view := tokenOf(p, r.primary().Role, ins, now), r.View.merge(ins)
 	if token.References == nil {
 		token.References = r.primary().References
 	}
-	return token, r.View.merge(ins)
+	if token.Version == "" && reflect.DeepEqual(view, *r.View) {
+		token.Version = r.primary().Version
+	}
+	return token, view
 }
 
 // clearOtherDefaults takes the default flag off the customer's other instruments

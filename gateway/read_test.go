@@ -136,8 +136,11 @@ func TestWhatIsAnothersIsAsIfItHadNeverBeen(t *testing.T) {
 	w, ins, _ := one(t)
 	never := w.current().instrumentID(acme, "never used")
 	for name, get := range map[string]func(tenant, id string) error{
-		"get":        func(tenant, id string) error { _, err := w.Get(t.Context(), tenant, id, false); return err },
-		"update":     func(tenant, id string) error { _, err := w.Update(t.Context(), tenant, id, normalize.UpdateInput{}); return err },
+		"get": func(tenant, id string) error { _, err := w.Get(t.Context(), tenant, id, false); return err },
+		"update": func(tenant, id string) error {
+			_, err := w.Update(t.Context(), tenant, id, normalize.UpdateInput{})
+			return err
+		},
 		"delete":     func(tenant, id string) error { return w.Delete(t.Context(), tenant, id, ScopeProvider) },
 		"deactivate": func(tenant, id string) error { _, err := w.Deactivate(t.Context(), tenant, id); return err },
 		"activate":   func(tenant, id string) error { _, err := w.Activate(t.Context(), tenant, id); return err },

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -89,9 +88,12 @@ type View struct {
 	Metadata       map[string]string      `json:"metadata,omitempty"`
 }
 
-// Answer is the final answer to a create, replayed for the same key.
+// Answer is the final answer to a create, replayed for the same key. While the
+// instrument is as it was created, the answer is not kept twice: it is the record
+// itself, as it stood at At.
 type Answer struct {
-	Instrument   *normalize.Instrument `json:"instrument,omitempty"`
+	At           time.Time             `json:"at,omitzero"`
+	Instrument   *normalize.Instrument `json:"instrument,omitempty"` // nil until the instrument changes
 	Deduplicated bool                  `json:"deduplicated,omitempty"`
 	Attempts     []AttemptView         `json:"attempts,omitempty"` // with the candidates that were passed over; of an Error
 	Error        *SavedError           `json:"error,omitempty"`
@@ -198,8 +200,7 @@ func (r Record) complete(t Token, v View, now time.Time) (Record, error) {
 	r = r.withEnd(normalize.Applied, "", now)
 	r.State, r.Tokens, r.View, r.UpdatedAt = StateCompleted, []Token{t}, &v, now
 	r = r.released()
-	answer := r.instrument(now)
-	r.Answer = &Answer{Instrument: &answer}
+	r.Answer = &Answer{At: now}
 	return r, nil
 }
 
@@ -224,13 +225,14 @@ func (r Record) changed(t Token, v View, now time.Time) (Record, error) {
 	if !r.live() {
 		return r.refuse("change")
 	}
+	r = r.withAnswerKept()
 	r.Tokens = slices.Clone(r.Tokens)
 	i := slices.IndexFunc(r.Tokens, func(have Token) bool { return have.Provider == t.Provider })
 	if i < 0 {
 		return r.refuse("change a token it does not have")
 	}
 	before := r.Tokens[i]
-	before.SyncedAt = t.SyncedAt
+	before.SyncedAt, before.Version = t.SyncedAt, t.Version
 	if !reflect.DeepEqual(before, t) || !reflect.DeepEqual(*r.View, v) {
 		r.UpdatedAt = now // that it was looked at is no change
 	}
@@ -243,6 +245,7 @@ func (r Record) hold(on bool, now time.Time) (Record, error) {
 	if !r.live() {
 		return r.refuse("hold")
 	}
+	r = r.withAnswerKept()
 	r.Held, r.UpdatedAt = on, now
 	return r, nil
 }
@@ -255,6 +258,7 @@ func (r Record) deleted(now time.Time) (Record, error) {
 	if !r.live() {
 		return r.refuse("delete")
 	}
+	r = r.withAnswerKept()
 	r.DeletedAt, r.UpdatedAt = now, now
 	return r.withoutNumber(), nil
 }
@@ -262,6 +266,26 @@ func (r Record) deleted(now time.Time) (Record, error) {
 // withoutNumber lets go of the claims on the card or account number.
 func (r Record) withoutNumber() Record {
 	r.Claims = slices.DeleteFunc(slices.Clone(r.Claims), isNumberClaim)
+	return r
+}
+
+// answered is the instrument that the create was answered with.
+func (r Record) answered() normalize.Instrument {
+	if r.Answer.Instrument != nil {
+		return *r.Answer.Instrument
+	}
+	return r.instrument(r.Answer.At)
+}
+
+// withAnswerKept writes the answer out, before a change that would alter it.
+func (r Record) withAnswerKept() Record {
+	if r.Answer == nil || r.Answer.Instrument != nil || r.Answer.Error != nil {
+		return r
+	}
+	kept := *r.Answer
+	ins := r.instrument(kept.At)
+	kept.Instrument = &ins
+	r.Answer = &kept
 	return r
 }
 
@@ -316,26 +340,6 @@ func (s *SavedError) err() *normalize.Error {
 		Code: s.Code, Outcome: normalize.Rejected, Op: "create", Msg: s.Msg, Fields: s.Fields, Provider: s.Provider,
 		HTTPStatus: s.HTTPStatus, ProviderCode: s.ProviderCode, RequestID: s.RequestID,
 	}
-}
-
-// encode and decodeRecord are the record's durable form.
-func (r Record) encode() []byte {
-	b, err := json.Marshal(r)
-	if err != nil {
-		panic("gateway: a record is always encodable: " + err.Error())
-	}
-	return b
-}
-
-func decodeRecord(b []byte) (Record, error) {
-	var r Record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return r, fmt.Errorf("%w: a record cannot be read: %w", ErrStore, err)
-	}
-	if r.Schema != schemaVersion {
-		return r, fmt.Errorf("%w: record %s has schema %d, this release reads %d", ErrStore, r.ID, r.Schema, schemaVersion)
-	}
-	return r, nil
 }
 
 // tokenOf makes a token from what a provider answered.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -199,7 +200,7 @@ func (w *walker) apply(t *rapid.T, name string, next Record, err error) {
 		}
 	}
 	if before.Answer != nil {
-		require.True(t, next.Answer != nil && (name == "alias" || next.Answer == before.Answer), "an answer that was given stands")
+		require.True(t, next.Answer != nil && (name == "alias" || reflect.DeepEqual(answer(next), answer(before))), "an answer that was given stands")
 	}
 	w.ended = w.ended || name == "delete"
 	require.False(t, w.ended && next.live(), "what was deleted is never live again")
@@ -294,4 +295,12 @@ func TestDecodeRecordRefusesWhatItCannotRead(t *testing.T) {
 		})
 	}
 	require.True(t, json.Valid(testRecord().encode()))
+}
+
+// answer is what a record replays, whichever way it is kept.
+func answer(r Record) any {
+	if r.Answer.Error != nil {
+		return *r.Answer.Error
+	}
+	return r.answered()
 }

@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"maps"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
@@ -131,7 +132,7 @@ func ETag(ins normalize.Instrument) string {
 		tokens[i] = t
 	}
 	ins.ProviderTokens = tokens
-	b, err := json.Marshal(ins)
+	b, err := json.Marshal(ins, json.Deterministic(true))
 	if err != nil {
 		panic("gateway: an instrument is always encodable: " + err.Error())
 	}

@@ -2,10 +2,12 @@ package rebilly
 
 import (
 	"bytes"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/polyvault/polyvault/adapters/internal/rest"
 )
 
 // wireInstrument is what is read of a payment instrument, any method. Rebilly
@@ -70,17 +72,24 @@ type text string
 
 // UnmarshalJSON implements [json.Unmarshaler]. It never fails.
 func (t *text) UnmarshalJSON(b []byte) error {
-	var s string
-	var n json.Number
+	var str string
 	switch {
-	case json.Unmarshal(b, &s) == nil:
-		*t = text(s)
-	case json.Unmarshal(b, &n) == nil:
-		*t = text(n)
+	case plain(b):
+		*t = text(b[1 : len(b)-1])
+	case len(b) > 0 && (b[0] == '-' || b[0] >= '0' && b[0] <= '9'): // a number, as it is written
+		*t = text(b)
+	case rest.Unmarshal(b, &str) == nil:
+		*t = text(str)
 	default:
 		*t = ""
 	}
 	return nil
+}
+
+// plain reports whether b is a string that stands for itself, as nearly all do:
+// no escapes, ASCII.
+func plain(b []byte) bool {
+	return len(b) >= 2 && b[0] == '"' && bytes.IndexFunc(b, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf }) < 0
 }
 
 // time reads an RFC 3339 date-time as UTC; zero if it is none.
@@ -125,7 +134,7 @@ type loose[T any] struct {
 func (l *loose[T]) UnmarshalJSON(b []byte) error {
 	*l = loose[T]{}
 	var v *T
-	if err := json.Unmarshal(b, &v); err == nil && v != nil {
+	if err := rest.Unmarshal(b, &v); err == nil && v != nil {
 		*l = loose[T]{value: *v, set: true}
 	}
 	return nil
@@ -145,12 +154,12 @@ func (e *embedded) UnmarshalJSON(b []byte) error {
 	}
 	*e = embedded{}
 	var one named
-	if json.Unmarshal(b, &one) == nil {
+	if rest.Unmarshal(b, &one) == nil {
 		e.customer = one.Customer
 		return nil
 	}
 	var many []loose[named]
-	if json.Unmarshal(b, &many) == nil {
+	if rest.Unmarshal(b, &many) == nil {
 		for _, m := range many {
 			if m.value.Customer.set {
 				e.customer = m.value.Customer

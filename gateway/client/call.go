@@ -34,7 +34,7 @@ func call[T any](ctx context.Context, c *Client, key string, do send) (answer[T]
 		if err == nil {
 			return out, nil
 		}
-		again := err.Retry == RetrySafe || err.Retry == RetrySameKey
+		again := err.Retry == RetrySafe || err.Retry == RetrySafeWithSameKey
 		if !again || try >= c.opts.Retries || ctx.Err() != nil || !sleep(ctx, c.wait(try, err.RetryAfter)) {
 			return out, err
 		}

@@ -20,9 +20,9 @@ import (
 
 // Defines values for AccountType.
 const (
-	AccountChecking          AccountType = "checking"
-	AccountCorporateChecking AccountType = "corporate_checking"
-	AccountSavings           AccountType = "savings"
+	AccountTypeChecking          AccountType = "checking"
+	AccountTypeCorporateChecking AccountType = "corporate_checking"
+	AccountTypeSavings           AccountType = "savings"
 )
 
 // Defines values for BankAccountSourceType.
@@ -107,9 +107,9 @@ const (
 
 // Defines values for DeleteScope.
 const (
-	DeleteAtGateway  DeleteScope = "gateway"
-	DeleteAtProvider DeleteScope = "provider"
-	DeleteFromVault  DeleteScope = "vault"
+	DeleteScopeGateway  DeleteScope = "gateway"
+	DeleteScopeProvider DeleteScope = "provider"
+	DeleteScopeVault    DeleteScope = "vault"
 )
 
 // Defines values for InstrumentObject.
@@ -119,17 +119,17 @@ const (
 
 // Defines values for InstrumentIdentifierSourceType.
 const (
-	CybersourceInstrumentIdentifier InstrumentIdentifierSourceType = "cybersource_instrument_identifier"
+	InstrumentIdentifierSourceTypeCybersourceInstrumentIdentifier InstrumentIdentifierSourceType = "cybersource_instrument_identifier"
 )
 
 // Defines values for InstrumentStatus.
 const (
-	Active             InstrumentStatus = "active"
-	Deactivated        InstrumentStatus = "deactivated"
-	Expired            InstrumentStatus = "expired"
-	Failed             InstrumentStatus = "failed"
-	Pending            InstrumentStatus = "pending"
-	VerificationNeeded InstrumentStatus = "verification_needed"
+	InstrumentStatusActive             InstrumentStatus = "active"
+	InstrumentStatusDeactivated        InstrumentStatus = "deactivated"
+	InstrumentStatusExpired            InstrumentStatus = "expired"
+	InstrumentStatusFailed             InstrumentStatus = "failed"
+	InstrumentStatusPending            InstrumentStatus = "pending"
+	InstrumentStatusVerificationNeeded InstrumentStatus = "verification_needed"
 )
 
 // Defines values for InstrumentType.
@@ -147,20 +147,20 @@ const (
 
 // Defines values for OperationState.
 const (
-	StateCompleted OperationState = "completed"
-	StateFailed    OperationState = "failed"
-	StateManual    OperationState = "manual"
-	StateReserved  OperationState = "reserved"
-	StateSending   OperationState = "sending"
-	StateUnknown   OperationState = "unknown"
+	OperationStateCompleted OperationState = "completed"
+	OperationStateFailed    OperationState = "failed"
+	OperationStateManual    OperationState = "manual"
+	OperationStateReserved  OperationState = "reserved"
+	OperationStateSending   OperationState = "sending"
+	OperationStateUnknown   OperationState = "unknown"
 )
 
 // Defines values for Outcome.
 const (
-	OutcomeOutcomeApplied  Outcome = "applied"
-	OutcomeOutcomeNotSent  Outcome = "not_sent"
-	OutcomeOutcomeRejected Outcome = "rejected"
-	OutcomeOutcomeUnknown  Outcome = "unknown"
+	OutcomeApplied  Outcome = "applied"
+	OutcomeNotSent  Outcome = "not_sent"
+	OutcomeRejected Outcome = "rejected"
+	OutcomeUnknown  Outcome = "unknown"
 )
 
 // Defines values for ProviderObject.
@@ -170,47 +170,47 @@ const (
 
 // Defines values for ProviderReferenceSourceType.
 const (
-	ProviderReference ProviderReferenceSourceType = "provider_reference"
+	ProviderReferenceSourceTypeProviderReference ProviderReferenceSourceType = "provider_reference"
 )
 
 // Defines values for ProviderTokenRole.
 const (
-	RoleMirror  ProviderTokenRole = "mirror"
-	RolePrimary ProviderTokenRole = "primary"
+	ProviderTokenRoleMirror  ProviderTokenRole = "mirror"
+	ProviderTokenRolePrimary ProviderTokenRole = "primary"
 )
 
 // Defines values for ReadMode.
 const (
-	ReadLive   ReadMode = "live"
-	ReadStored ReadMode = "stored"
+	ReadModeLive   ReadMode = "live"
+	ReadModeStored ReadMode = "stored"
 )
 
 // Defines values for RebillyTokenSourceType.
 const (
-	RebillyToken RebillyTokenSourceType = "rebilly_token"
+	RebillyTokenSourceTypeRebillyToken RebillyTokenSourceType = "rebilly_token"
 )
 
 // Defines values for Retry.
 const (
-	RetryAfterReconcile Retry = "after_reconcile"
-	RetryNever          Retry = "never"
-	RetrySafe           Retry = "safe"
-	RetrySameKey        Retry = "safe_with_same_key"
+	RetryAfterReconcile  Retry = "after_reconcile"
+	RetryNever           Retry = "never"
+	RetrySafe            Retry = "safe"
+	RetrySafeWithSameKey Retry = "safe_with_same_key"
 )
 
 // Defines values for Sort.
 const (
-	SortCreated     Sort = "created_at"
-	SortCreatedDesc Sort = "-created_at"
-	SortExpiry      Sort = "exp"
-	SortExpiryDesc  Sort = "-exp"
-	SortUpdated     Sort = "updated_at"
-	SortUpdatedDesc Sort = "-updated_at"
+	SortCreatedAt     Sort = "created_at"
+	SortCreatedAtDesc Sort = "-created_at"
+	SortExpiry        Sort = "exp"
+	SortExpiryDesc    Sort = "-exp"
+	SortUpdatedAt     Sort = "updated_at"
+	SortUpdatedAtDesc Sort = "-updated_at"
 )
 
 // Defines values for TransientTokenSourceType.
 const (
-	CybersourceTransientToken TransientTokenSourceType = "cybersource_transient_token"
+	TransientTokenSourceTypeCybersourceTransientToken TransientTokenSourceType = "cybersource_transient_token"
 )
 
 // Defines values for VaultedTokenSourceInstrumentType.
@@ -222,7 +222,7 @@ const (
 
 // Defines values for VaultedTokenSourceType.
 const (
-	VaultedToken VaultedTokenSourceType = "vaulted_token"
+	VaultedTokenSourceTypeVaultedToken VaultedTokenSourceType = "vaulted_token"
 )
 
 // AccountType defines model for AccountType.

@@ -94,7 +94,7 @@ func newClient(t *testing.T, o Options, answers ...reply) (*Client, *scripted) {
 func TestCreateRetriesWithTheSameKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		busy := problemJSON(409, CodeIdempotencyKeyInUse, OutcomeNotSent, RetrySameKey)
+		busy := problemJSON(409, CodeIdempotencyKeyInUse, OutcomeNotSent, RetrySafeWithSameKey)
 		busy.header = map[string]string{"Retry-After": "3"}
 		c, s := newClient(t, Options{},
 			reply{err: errors.New("connection reset")}, busy, reply{status: 502, header: map[string]string{"Content-Type": "text/html"}, body: "<html>"},
@@ -186,7 +186,7 @@ func TestCreateWaitsForAnUnknownOutcome(t *testing.T) {
 		out, err := c.Create(t.Context(), CreateInstrument{}, "key")
 		require.NoError(t, err)
 		require.Nil(t, out.Instrument)
-		require.Equal(t, StateUnknown, out.Operation.State)
+		require.Equal(t, OperationStateUnknown, out.Operation.State)
 	})
 	c, s := newClient(t, Options{}, unknown)
 	out, err := c.Create(t.Context(), CreateInstrument{}, "key")
@@ -242,7 +242,8 @@ func TestListsGoThroughAllPages(t *testing.T) {
 	}, uris(s))
 
 	c, s = newClient(t, Options{}, pagesOf()...)
-	for range c.CustomerInstruments(t.Context(), "cus 42") {
+	for _, err := range c.CustomerInstruments(t.Context(), "cus 42") {
+		require.NoError(t, err)
 		break
 	}
 	require.Equal(t, []string{"/v1/customers/cus%2042/instruments"}, uris(s))

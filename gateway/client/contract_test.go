@@ -3,7 +3,6 @@ package client_test
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http/httptest"
 	"testing"
@@ -137,15 +136,15 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		CustomerID: "cus-42", Default: true, Metadata: client.Metadata{"tier": "gold"}, BillingAddress: &client.Address{City: "Ely", Country: "GB"},
 		Sources: []client.Source{
 			client.FromCard(client.CardSource{Number: "4111111111111111", ExpMonth: 12, ExpYear: 2031, Cvc: "123"}),
-			client.FromBankAccount(client.BankAccountSource{AccountNumber: "1234567890", RoutingNumber: "021000021", AccountType: client.AccountChecking}),
+			client.FromBankAccount(client.BankAccountSource{AccountNumber: "1234567890", RoutingNumber: "021000021", AccountType: client.AccountTypeChecking}),
 			client.FromInstrumentIdentifier(client.InstrumentIdentifierSource{InstrumentIdentifier: "7010000000016241111", ExpMonth: 1, ExpYear: 2030}),
 			client.FromTransientToken("a.b.c"), client.FromRebillyToken("tok"),
 			client.FromVaultedToken(client.VaultedTokenSource{PaymentMethodID: "paypal.paypal", Currency: "USD", VaultToken: "v", ProviderCustomerID: "7", InstrumentType: "paypal", Email: "a@example.com"}),
 			client.FromProviderReference("rebilly-main", map[string]string{"customer": "c"}),
 		},
-	}, `my "key"`[:2])
+	}, `my"key`)
 	require.NoError(t, err)
-	require.Equal(t, "my", created.IdempotencyKey)
+	require.Equal(t, `my"key`, created.IdempotencyKey)
 	require.Len(t, m.last.Sources, 7)
 	require.Equal(t, "rebilly-main", created.Provider)
 
@@ -167,7 +166,7 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 	for _, do := range []func() error{
 		func() error { _, err := c.Deactivate(ctx, id); return err },
 		func() error { _, err := c.Activate(ctx, id); return err },
-		func() error { return c.Delete(ctx, id, client.DeleteFromVault) },
+		func() error { return c.Delete(ctx, id, client.DeleteScopeVault) },
 		func() error { _, err := c.PutCustomer(ctx, "cus-42", map[string]string{"a": "1"}); return err },
 		func() error { _, err := c.GetCustomer(ctx, "cus-42"); return err },
 		func() error { _, err := c.Operation(ctx, id); return err },
@@ -175,7 +174,10 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		func() error { _, err := c.OperationByKey(ctx, "k&x=1"); return err },
 		func() error { _, err := c.Providers(ctx); return err },
 		func() error { _, err := c.Provider(ctx, "rebilly-main"); return err },
-		func() error { _, err := c.CustomerPage(ctx, "cus-42", client.ListCustomerInstrumentsParams{}); return err },
+		func() error {
+			_, err := c.CustomerPage(ctx, "cus-42", client.ListCustomerInstrumentsParams{})
+			return err
+		},
 		func() error { _, err := c.BulkDelete(ctx, []string{id}, ""); return err },
 	} {
 		require.NoError(t, do())
@@ -211,9 +213,12 @@ func Example() {
 	}
 	fmt.Println("stored at", created.Provider, created.Instrument.Card.Brand, created.Instrument.Card.Last4)
 
-	_, err = c.Create(ctx, client.CreateInstrument{CustomerID: "cus-42"}, "order-1002")
+	_, err = c.Create(ctx, client.CreateInstrument{
+		CustomerID: "cus-42",
+		Sources:    []client.Source{client.FromCard(client.CardSource{Number: "4111111111111111", ExpMonth: 13, ExpYear: 2031})},
+	}, "order-1002")
 	fmt.Println(err)
 	// Output:
 	// stored at rebilly-main visa 1111
-	// polyvault: 422 missing_field (not_sent, retry: never): the request is not valid; /sources: at least one source is required
+	// polyvault: 422 out_of_range (not_sent, retry: never): the request is not valid; /sources/0/exp_month: must be 1 to 12
 }

@@ -48,7 +48,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func noAnswer(err error, key string) *Error {
 	e := &Error{Outcome: OutcomeUnknown, Retry: RetrySafe, IdempotencyKey: key, Err: err}
 	if key != "" {
-		e.Retry = RetrySameKey
+		e.Retry = RetrySafeWithSameKey
 	}
 	return e
 }

@@ -103,7 +103,7 @@ type GetOptions struct {
 func (c *Client) Get(ctx context.Context, id string, o GetOptions) (Read, error) {
 	var params GetInstrumentParams
 	if o.Stored {
-		mode := ReadStored
+		mode := ReadModeStored
 		params.Read = &mode
 	}
 	if o.IfNoneMatch != "" {

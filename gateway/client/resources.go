@@ -134,9 +134,9 @@ func (c *Client) Wait(ctx context.Context, id string) (Operation, error) {
 			return op, err
 		}
 		switch op.State {
-		case StateCompleted, StateFailed, StateManual:
+		case OperationStateCompleted, OperationStateFailed, OperationStateManual:
 			return op, nil
-		case StateReserved, StateSending, StateUnknown:
+		case OperationStateReserved, OperationStateSending, OperationStateUnknown:
 		}
 		if !sleep(ctx, pollEvery) {
 			return op, ctx.Err()

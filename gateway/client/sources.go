@@ -23,27 +23,27 @@ func FromBankAccount(s BankAccountSource) Source {
 
 // FromInstrumentIdentifier is a card or account that CyberSource TMS knows. Type is set.
 func FromInstrumentIdentifier(s InstrumentIdentifierSource) Source {
-	s.Type = CybersourceInstrumentIdentifier
+	s.Type = InstrumentIdentifierSourceTypeCybersourceInstrumentIdentifier
 	return sourceOf(s)
 }
 
 // FromTransientToken is a token of CyberSource Flex Microform or Unified Checkout.
 func FromTransientToken(jwt string) Source {
-	return sourceOf(TransientTokenSource{Type: CybersourceTransientToken, TransientToken: jwt})
+	return sourceOf(TransientTokenSource{Type: TransientTokenSourceTypeCybersourceTransientToken, TransientToken: jwt})
 }
 
 // FromRebillyToken is a token of Rebilly FramePay.
 func FromRebillyToken(token string) Source {
-	return sourceOf(RebillyTokenSource{Type: RebillyToken, Token: token})
+	return sourceOf(RebillyTokenSource{Type: RebillyTokenSourceTypeRebillyToken, Token: token})
 }
 
 // FromVaultedToken is an instrument in the vault of a payment gateway behind BigCommerce. Type is set.
 func FromVaultedToken(s VaultedTokenSource) Source {
-	s.Type = VaultedToken
+	s.Type = VaultedTokenSourceTypeVaultedToken
 	return sourceOf(s)
 }
 
 // FromProviderReference adopts an instrument that a provider already stores.
 func FromProviderReference(provider string, references map[string]string) Source {
-	return sourceOf(ProviderReferenceSource{Type: ProviderReference, Provider: provider, References: references})
+	return sourceOf(ProviderReferenceSource{Type: ProviderReferenceSourceTypeProviderReference, Provider: provider, References: references})
 }

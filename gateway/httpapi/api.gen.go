@@ -33,19 +33,19 @@ const (
 
 // Defines values for DeleteScope.
 const (
-	DeleteAtGateway  DeleteScope = "gateway"
-	DeleteAtProvider DeleteScope = "provider"
-	DeleteFromVault  DeleteScope = "vault"
+	DeleteScopeGateway  DeleteScope = "gateway"
+	DeleteScopeProvider DeleteScope = "provider"
+	DeleteScopeVault    DeleteScope = "vault"
 )
 
 // Defines values for InstrumentStatus.
 const (
-	Active             InstrumentStatus = "active"
-	Deactivated        InstrumentStatus = "deactivated"
-	Expired            InstrumentStatus = "expired"
-	Failed             InstrumentStatus = "failed"
-	Pending            InstrumentStatus = "pending"
-	VerificationNeeded InstrumentStatus = "verification_needed"
+	InstrumentStatusActive             InstrumentStatus = "active"
+	InstrumentStatusDeactivated        InstrumentStatus = "deactivated"
+	InstrumentStatusExpired            InstrumentStatus = "expired"
+	InstrumentStatusFailed             InstrumentStatus = "failed"
+	InstrumentStatusPending            InstrumentStatus = "pending"
+	InstrumentStatusVerificationNeeded InstrumentStatus = "verification_needed"
 )
 
 // Defines values for InstrumentType.
@@ -58,18 +58,18 @@ const (
 
 // Defines values for ReadMode.
 const (
-	ReadLive   ReadMode = "live"
-	ReadStored ReadMode = "stored"
+	ReadModeLive   ReadMode = "live"
+	ReadModeStored ReadMode = "stored"
 )
 
 // Defines values for Sort.
 const (
-	SortCreated     Sort = "created_at"
-	SortCreatedDesc Sort = "-created_at"
-	SortExpiry      Sort = "exp"
-	SortExpiryDesc  Sort = "-exp"
-	SortUpdated     Sort = "updated_at"
-	SortUpdatedDesc Sort = "-updated_at"
+	SortCreatedAt     Sort = "created_at"
+	SortCreatedAtDesc Sort = "-created_at"
+	SortExpiry        Sort = "exp"
+	SortExpiryDesc    Sort = "-exp"
+	SortUpdatedAt     Sort = "updated_at"
+	SortUpdatedAtDesc Sort = "-updated_at"
 )
 
 // Brand defines model for Brand.

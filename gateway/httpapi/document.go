@@ -27,7 +27,8 @@ var docsPage []byte
 //go:embed docs/start.js
 var docsStart []byte
 
-// docsReference is the Scalar API reference (MIT), one file, compressed.
+// docsReference is the Scalar API reference 1.46.4 (MIT, see docs/reference.LICENSE):
+// the one file dist/browser/standalone.js of the npm package @scalar/api-reference, compressed.
 //
 //go:embed docs/reference.js.gz
 var docsReference []byte

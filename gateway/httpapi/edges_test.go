@@ -28,9 +28,12 @@ func TestPathsAndMethodsThatDoNotExist(t *testing.T) {
 		require.NotContains(t, rec.Body.String(), path+`"`)
 	}
 	for _, tt := range []struct{ method, path, allow string }{
-		{http.MethodPut, "/v1/instruments", "GET, POST"}, {http.MethodOptions, "/v1/instruments", "GET, POST"},
-		{http.MethodHead, "/v1/instruments", "GET, POST"}, {http.MethodTrace, "/v1/instruments", "GET, POST"},
-		{http.MethodPost, "/v1/instruments/" + exampleID, "DELETE, GET, PATCH"}, {http.MethodDelete, "/healthz", "GET"},
+		{http.MethodPut, "/v1/instruments", "GET, POST"},
+		{http.MethodOptions, "/v1/instruments", "GET, POST"},
+		{http.MethodHead, "/v1/instruments", "GET, POST"},
+		{http.MethodTrace, "/v1/instruments", "GET, POST"},
+		{http.MethodPost, "/v1/instruments/" + exampleID, "DELETE, GET, PATCH"},
+		{http.MethodDelete, "/healthz", "GET"},
 		{"BREW", "/v1/providers", "GET"},
 	} {
 		rec := r.call(t, tt.method, tt.path, "")
@@ -103,7 +106,9 @@ func TestBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	big := goodCreate + strings.Repeat(" ", 64<<10)
-	requireProblem(t, r.call(t, http.MethodPost, "/v1/instruments", big, "Idempotency-Key", "k"), 413, normalize.BodyTooLarge)
+	refused := r.call(t, http.MethodPost, "/v1/instruments", big, "Idempotency-Key", "k")
+	requireProblem(t, refused, 413, normalize.BodyTooLarge)
+	require.Equal(t, "close", refused.Header().Get("Connection"), "the rest is not read")
 	chunked := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/instruments", io.MultiReader(strings.NewReader(big)))
 	require.Equal(t, int64(-1), chunked.ContentLength)
 	chunked.Header = http.Header{"Authorization": {"Bearer " + fullKey}, "Idempotency-Key": {"k"}, "Content-Type": {mediaJSON}}
@@ -211,7 +216,7 @@ func TestFailedAuthenticationsAreLimited(t *testing.T) {
 func TestServicePages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	require.Equal(t, "{\"status\":\"ok\"}\n", r.call(t, http.MethodGet, "/healthz", "", "Authorization", "").Body.String())
+	require.JSONEq(t, `{"status":"ok"}`, r.call(t, http.MethodGet, "/healthz", "", "Authorization", "").Body.String())
 	require.Equal(t, 200, r.call(t, http.MethodGet, "/readyz", "", "Authorization", "").Code)
 	r.err = &normalize.Error{Code: normalize.StoreUnavailable, Outcome: normalize.NotSent, Msg: "the store cannot answer"}
 	requireProblem(t, r.call(t, http.MethodGet, "/readyz", "", "Authorization", ""), 503, normalize.StoreUnavailable)

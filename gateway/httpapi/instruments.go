@@ -72,7 +72,7 @@ func createdStatus(created gateway.Created) int {
 
 // GetInstrument reads an instrument.
 func (a *API) GetInstrument(c echo.Context, id InstrumentID, params GetInstrumentParams) error {
-	stored := params.Read != nil && *params.Read == ReadStored
+	stored := params.Read != nil && *params.Read == ReadModeStored
 	r, err := a.service.Get(c.Request().Context(), tenant(c), id, stored)
 	if err != nil {
 		return err

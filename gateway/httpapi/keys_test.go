@@ -33,9 +33,9 @@ func TestKeysThatAreNotConfiguredWellAreRefused(t *testing.T) {
 	t.Parallel()
 	good := APIKey{Tenant: "a", Name: "n", SHA256: DigestAPIKey(fullKey)}
 	for name, keys := range map[string][]APIKey{
-		"no tenant":         {{Name: "n", SHA256: good.SHA256}},
-		"no digest":         {{Tenant: "a", Name: "n"}},
-		"an unknown scope":  {{Tenant: "a", Name: "n", SHA256: good.SHA256, Scopes: []Scope{"everything"}}},
+		"no tenant":          {{Name: "n", SHA256: good.SHA256}},
+		"no digest":          {{Tenant: "a", Name: "n"}},
+		"an unknown scope":   {{Tenant: "a", Name: "n", SHA256: good.SHA256, Scopes: []Scope{"everything"}}},
 		"the same key twice": {good, good},
 	} {
 		_, err := New(Config{Service: newFake(), Keys: keys})

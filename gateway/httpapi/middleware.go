@@ -91,7 +91,7 @@ func (a *API) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 				return
 			}
 			if thrown == http.ErrAbortHandler { //nolint:errorlint // net/http compares this value itself
-				panic(thrown) //nolint:forbidigo // net/http's own way to drop a connection
+				panic(thrown)
 			}
 			text := fmt.Sprintf("%T", thrown)
 			if fault, ok := thrown.(runtime.Error); ok {

@@ -92,6 +92,7 @@ func (p *parser) value() (*node, error) {
 		err = p.objectMembers(n)
 	case '[':
 		err = p.arrayItems(n)
+	default: // null and the booleans are told by their kind
 	}
 	return n, err
 }

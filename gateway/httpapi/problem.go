@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -147,10 +148,5 @@ func fromEcho(c echo.Context, err error) error {
 }
 
 func emptyPathParam(c echo.Context) bool {
-	for _, v := range c.ParamValues() {
-		if v == "" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.ParamValues(), "")
 }

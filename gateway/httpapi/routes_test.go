@@ -69,7 +69,9 @@ func TestTheDocumentListsEveryCodeWithItsStatus(t *testing.T) {
 	require.NoError(t, err)
 	var listed []normalize.Code
 	for _, v := range doc.Components.Schemas["Code"].Value.Enum {
-		listed = append(listed, normalize.Code(v.(string)))
+		code, ok := v.(string)
+		require.True(t, ok)
+		listed = append(listed, normalize.Code(code))
 	}
 	require.Equal(t, normalize.Codes(), listed)
 
@@ -93,7 +95,7 @@ func TestEveryCodeHasAStatusAndATitle(t *testing.T) {
 	for _, code := range normalize.Codes() {
 		_, client := clientKinds()[code]
 		_, server := serverKinds()[code]
-		require.True(t, client != server, "%s must be in exactly one table", code)
+		require.NotEqual(t, client, server, "%s must be in exactly one table", code)
 		kind := kindOf(code)
 		require.Equal(t, server, kind.status >= 500, code)
 		require.NotEmpty(t, kind.title)

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -164,12 +166,16 @@ func strip(err error) error {
 // Decode reads the answer's JSON into v. On a 2xx that cannot be read the
 // mutation HAPPENED but its result is lost, so the outcome is Unknown.
 func Decode(op string, r Response, v any) error {
-	if err := json.Unmarshal(r.Body, v); err != nil {
+	if err := Unmarshal(r.Body, v); err != nil {
 		// The decoder's own error may quote the body, so only its kind is kept.
 		return BadResponse(op, r, "the provider's answer is not the JSON that it should be", nil)
 	}
 	return nil
 }
+
+// Unmarshal reads JSON with encoding/json's tolerance (case, duplicates, bad
+// UTF-8) in a faster decoder: providers are read leniently, and often.
+func Unmarshal(b []byte, v any) error { return jsonv1.Unmarshal(b, v) }
 
 // BadResponse makes the error for an answer that cannot be understood.
 func BadResponse(op string, r Response, msg string, err error) *normalize.Error {
