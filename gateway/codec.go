@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
@@ -11,8 +12,12 @@ import (
 // later releases. It is read on every request, so the decoder matters: this one
 // takes a third of encoding/json's time.
 
+// encodeOptions write what encoding/json would. Bytes that are no UTF-8, which a
+// provider can send in a header such as its request id, are replaced and do not
+// stop the end of an attempt from being written.
 func encodeOptions() json.Options {
 	return json.JoinOptions(
+		jsontext.AllowInvalidUTF8(true),
 		json.FormatNilMapAsNull(true), json.FormatNilSliceAsNull(true), jsonv1.OmitEmptyWithLegacySemantics(true),
 	)
 }

@@ -66,7 +66,7 @@ func beingStored() *normalize.Error {
 // Conflict if another request was faster, or if the holder has come back to life
 // since it was loaded.
 func (c *creation) takeOver(ctx context.Context, cur stored, owner string, holder *stored) (stored, error) {
-	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce(), Load: []string{recordKey(owner)}}
+	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce()}
 	for _, claim := range cur.Claims {
 		w.Release = append(w.Release, Claim{Key: claim, Owner: owner})
 		w.Claims = append(w.Claims, Claim{Key: claim, Owner: cur.ID})
@@ -78,14 +78,25 @@ func (c *creation) takeOver(ctx context.Context, cur stored, owner string, holde
 	if res.Applied {
 		cur.version = res.Current.Version
 	}
-	var seen uint64
-	if holder != nil {
-		seen = holder.version
+	if !res.Applied || otherOwner(res.Owners, cur.ID) != "" {
+		return cur, beingStored()
 	}
-	if !res.Applied || otherOwner(res.Owners, cur.ID) != "" || res.Loaded[0].Version != seen {
+	// Only what is read after the claims moved tells; a store may load before.
+	now, err := c.s.load(ctx, "create", owner)
+	if err != nil {
+		return cur, err
+	}
+	if versionOf(now[0]) != versionOf(holder) {
 		return cur, beingStored()
 	}
 	return cur, nil
+}
+
+func versionOf(r *stored) uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.version
 }
 
 // notDone closes a record with nothing sent and answers e; the same key may try again.

@@ -186,6 +186,27 @@ func TestACardThatIsBeingStoredIsAConflict(t *testing.T) {
 	})
 }
 
+func TestACardThatMayHaveBeenStoredIsAConflict(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.a.will("create", step{err: failure(normalize.ProviderTimeout, normalize.Unknown), commits: true})
+	w.pends(t, input("cus", card(visa)), "key 1")
+	w.refuses(t, acme, input("cus", card(visa)), "key 2", normalize.Conflict, normalize.NotSent)
+	require.Equal(t, 1, w.a.live()+w.b.live())
+}
+
+func TestAKeyThatIsUsedForAnotherCardDoesNotTakeThatCard(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	first := w.stores(t, acme, input("cus", card(visa)), "key 1")
+	w.refuses(t, acme, input("cus", card(mastercard)), "key 1", normalize.IdempotencyKeyReused, normalize.NotSent)
+	second := w.stores(t, acme, input("cus", card(mastercard)), "key 2")
+	require.False(t, second.Deduplicated)
+	require.NotEqual(t, first.Instrument.ID, second.Instrument.ID)
+	require.Equal(t, "4444", second.Instrument.Card.Last4)
+	require.True(t, w.stores(t, acme, input("cus", card(mastercard)), "key 3").Deduplicated)
+}
+
 func TestADuplicateThatCannotBeUpdated(t *testing.T) {
 	t.Parallel()
 	t.Run("keeps the key free to try again, and says what is known", func(t *testing.T) {
@@ -230,7 +251,7 @@ func TestADuplicateThatCannotBeUpdated(t *testing.T) {
 			_, err := w.Deactivate(t.Context(), acme, holder)
 			require.NoError(t, err)
 			w.store.fail(func(n int, wr Write) fate {
-				if len(wr.Load) == 1 && wr.Load[0] == holder {
+				if len(wr.Release) > 0 && wr.Release[0].Owner == holder {
 					return failsBefore
 				}
 				return works

@@ -124,6 +124,17 @@ func TestTransitionsThatDependOnMoreThanTheState(t *testing.T) {
 		_, err = r.begin("beta", "somebody else", testTime.Add(time.Minute), time.Minute)
 		require.NoError(t, err)
 	})
+	t.Run("whatever its state, one attempt without proof forbids another", func(t *testing.T) {
+		t.Parallel()
+		for _, o := range []normalize.Outcome{"", normalize.Unknown, normalize.Rejected, normalize.Applied} {
+			for _, state := range []string{"reserved", "not sent"} {
+				r := inState(t, state)
+				r.Attempts = []Attempt{{Provider: "alpha", Outcome: o}, {Provider: "beta", Outcome: normalize.NotSent}}
+				_, err := r.begin("beta", "me", testTime, time.Minute)
+				require.ErrorIs(t, err, errTransition)
+			}
+		}
+	})
 	t.Run("nobody is its own alias, nor one of what is gone", func(t *testing.T) {
 		t.Parallel()
 		r := inState(t, "completed")
@@ -281,6 +292,18 @@ func TestAttemptsAreBoundedByForgettingTheOldest(t *testing.T) {
 	}
 	require.Len(t, r.Attempts, maxAttempts)
 	require.Equal(t, uint64(100), r.Attempts[maxAttempts-1].Fence)
+}
+
+func TestARecordWithBytesThatAreNoTextIsStoredAllTheSame(t *testing.T) {
+	t.Parallel()
+	refused := failure(normalize.CardDeclined, normalize.Rejected)
+	refused.RequestID = "r\xff1"
+	r, err := inState(t, "sending").ended(refused, testTime)
+	require.NoError(t, err)
+	back, err := decodeRecord(r.encode())
+	require.NoError(t, err)
+	require.Equal(t, "r\ufffd1", back.Answer.Error.RequestID)
+	require.NotEmpty(t, ETag(normalize.Instrument{CustomerID: "\xff"}))
 }
 
 func TestDecodeRecordRefusesWhatItCannotRead(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
@@ -132,7 +133,7 @@ func ETag(ins normalize.Instrument) string {
 		tokens[i] = t
 	}
 	ins.ProviderTokens = tokens
-	b, err := json.Marshal(ins, json.Deterministic(true))
+	b, err := json.Marshal(ins, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		panic("gateway: an instrument is always encodable: " + err.Error())
 	}

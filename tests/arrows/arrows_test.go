@@ -123,7 +123,9 @@ func TestNoHiddenState(t *testing.T) {
 			case *ast.GenDecl:
 				if d.Tok == token.VAR {
 					for _, spec := range d.Specs {
-						checkVar(t, f, d, spec.(*ast.ValueSpec)) //nolint:forcetypeassert // a var declaration holds nothing else
+						if v, ok := spec.(*ast.ValueSpec); ok {
+							checkVar(t, f, d, v)
+						}
 					}
 				}
 			}

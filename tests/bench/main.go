@@ -10,8 +10,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -35,14 +37,15 @@ func main() {
 	flag.StringVar(&o.proxy, "proxy", "", "internal: be the reverse proxy, LISTEN=TARGET")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := run(ctx, o, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options) error {
+func run(ctx context.Context, o options, out io.Writer) error {
 	if o.proxy != "" {
 		return serveProxy(ctx, o.proxy)
 	}
@@ -53,14 +56,14 @@ func run(ctx context.Context, o options) error {
 	defer w.stop()
 	ok := true
 	for _, c := range w.comparisons() {
-		good, err := c.measure(ctx, o)
+		good, err := c.measure(ctx, o, out)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		ok = ok && good
 	}
 	if o.check && !ok {
-		return fmt.Errorf("a figure is worse than promised")
+		return errors.New("a figure is worse than promised")
 	}
 	return nil
 }
@@ -74,7 +77,7 @@ type comparison struct {
 	maxOverProxy           time.Duration // p50 over the proxied call at one connection; 0: none promised
 }
 
-func (c comparison) measure(ctx context.Context, o options) (bool, error) {
+func (c comparison) measure(ctx context.Context, o options, out io.Writer) (bool, error) {
 	type sample struct{ rate, p50, p99, lone []float64 }
 	samples := make([]sample, 3)
 	ways := []target{c.direct, c.proxy, c.gateway}
@@ -93,10 +96,10 @@ func (c comparison) measure(ctx context.Context, o options) (bool, error) {
 			s.lone = append(s.lone, one.p50)
 		}
 	}
-	fmt.Printf("%s\n", c.name)
+	_, _ = fmt.Fprintf(out, "%s\n", c.name)
 	for i, t := range ways {
 		s := samples[i]
-		fmt.Printf("  %-8s %8.0f requests/s   p50 %6.2f ms   p99 %6.2f ms   one connection: p50 %6.3f ms\n",
+		_, _ = fmt.Fprintf(out, "  %-8s %8.0f requests/s   p50 %6.2f ms   p99 %6.2f ms   one connection: p50 %6.3f ms\n",
 			t.name, median(s.rate), median(s.p50), median(s.p99), median(s.lone))
 	}
 	var ratios []float64
@@ -106,7 +109,7 @@ func (c comparison) measure(ctx context.Context, o options) (bool, error) {
 	ratio, added := median(ratios), median(samples[2].lone)-median(samples[0].lone)
 	overProxy := median(samples[2].lone) - median(samples[1].lone)
 	good := ratio >= c.minRatio && (c.maxAdded == 0 || added < ms(c.maxAdded)) && (c.maxOverProxy == 0 || overProxy < ms(c.maxOverProxy))
-	fmt.Printf("  gateway / proxy throughput: %.2f   added p50 at one connection: %+.3f ms over direct, %+.3f ms over the proxy\n\n", ratio, added, overProxy)
+	_, _ = fmt.Fprintf(out, "  gateway / proxy throughput: %.2f   added p50 at one connection: %+.3f ms over direct, %+.3f ms over the proxy\n\n", ratio, added, overProxy)
 	return good, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,7 +24,7 @@ import (
 )
 
 const (
-	apiKey      = "pv_test_benchkey_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	apiKey      = "pv_test_benchkey_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" //nolint:gosec // opens nothing but the bench's own gateway
 	rebillyKey  = "sk_sandbox_polyvault"
 	bigToken    = "sandbox-token"
 	importPath  = "/stores/sandbox/v3/payments/stored-instruments"
@@ -57,7 +58,7 @@ func startWorld(ctx context.Context) (w *world, err error) {
 		}
 	}
 	bin := filepath.Join(w.dir, "polyvault")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/polyvault").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/polyvault").CombinedOutput(); err != nil { //nolint:gosec // a folder of our own
 		return w, fmt.Errorf("build (run it from the project's root): %w: %s", err, out)
 	}
 	self, err := os.Executable()
@@ -253,7 +254,7 @@ func serveProxy(ctx context.Context, spec string) error {
 		}
 		_ = srv.Close()
 	}()
-	if err := srv.ListenAndServe(); err != http.ErrServerClosed { //nolint:errorlint // it is returned as it is
+	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

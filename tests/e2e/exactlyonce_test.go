@@ -69,12 +69,15 @@ func TestImport(t *testing.T) {
 			bad := map[int]string{13: "out_of_range", 50: "unsupported_source", 99: "missing_field"}
 			items := make([]object, 100)
 			for i := range items {
+				source := vaulted(fmt.Sprintf("token-%d", i), fmt.Sprintf("%04d", i))
+				if i == 13 {
+					source["exp_month"] = 13
+				}
 				items[i] = object{
 					"idempotency_key": fmt.Sprintf("import-%d", i), "customer_id": "shop", "billing_address": address(),
-					"provider": "bigcommerce-main", "sources": []object{vaulted(fmt.Sprintf("token-%d", i), fmt.Sprintf("%04d", i))},
+					"provider": "bigcommerce-main", "sources": []object{source},
 				}
 			}
-			items[13]["sources"].([]object)[0]["exp_month"] = 13 //nolint:forcetypeassert // built above
 			items[50]["sources"] = []object{{"type": "rebilly_token", "token": "tok"}}
 			delete(items[99], "customer_id")
 
@@ -95,7 +98,7 @@ func TestImport(t *testing.T) {
 				}
 				ins, ok := row["instrument"].(map[string]any)
 				require.True(t, ok, "%v", row)
-				require.Equal(t, fmt.Sprintf("%04d", i), ins["card"].(map[string]any)["last4"]) //nolint:forcetypeassert // fails the test
+				require.Equal(t, fmt.Sprintf("%04d", i), answer{body: ins}.str(t, "card", "last4"))
 			}
 			require.Equal(t, 97, live(t, s.bigcommerce))
 

@@ -31,7 +31,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(dir, "polyvault")
-	cmd := exec.Command("go", "build", "-o", bin, "../../cmd/polyvault")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", bin, "../../cmd/polyvault")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
@@ -50,18 +50,23 @@ func TestMain(m *testing.M) {
 type process struct {
 	cmd  *exec.Cmd
 	log  *safeBuffer
-	done chan error
+	done chan struct{} // closed when it has ended
+	err  error         // of its end; read it after done
 }
 
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	bin, err := build()
 	require.NoError(t, err)
-	p := &process{cmd: exec.Command(bin, args...), log: &safeBuffer{}, done: make(chan error, 1)}
+	// Not bound to the test's context: the process is ended by SIGTERM, in Cleanup.
+	p := &process{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), bin, args...), log: &safeBuffer{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.log, p.log, t.TempDir()
 	p.cmd.Env = append(os.Environ(), env...)
 	require.NoError(t, p.cmd.Start())
-	go func() { p.done <- p.cmd.Wait() }()
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
@@ -82,9 +87,8 @@ func (p *process) terminate(t *testing.T) error {
 	t.Helper()
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
-	case err := <-p.done:
-		p.done <- err
-		return err
+	case <-p.done:
+		return p.err
 	case <-time.After(30 * time.Second):
 		require.Fail(t, "the process did not end within 30 s of SIGTERM")
 		return nil
