@@ -95,6 +95,8 @@ func TestTheDefaultMoves(t *testing.T) {
 	in.Sources = []normalize.Source{card(mastercard)}
 	second := w.stores(t, acme, in, "2").Instrument
 	stranger := w.stores(t, acme, normalize.CreateInput{CustomerID: "other", Sources: []normalize.Source{card(visa)}, Default: true}, "3").Instrument
+	elsewhere := normalize.CreateInput{CustomerID: "cus", Sources: []normalize.Source{card(amex)}, Default: true, Provider: "beta"}
+	beta := w.stores(t, acme, elsewhere, "4").Instrument
 	is := func(id string) bool {
 		read, err := w.Get(t.Context(), acme, id, true)
 		require.NoError(t, err)
@@ -111,6 +113,7 @@ func TestTheDefaultMoves(t *testing.T) {
 	require.True(t, is(first.ID))
 	require.False(t, is(second.ID))
 	require.True(t, is(stranger.ID), "another customer's")
+	require.True(t, is(beta.ID), "another provider's")
 }
 
 func currentTag(t *testing.T, w *world, id string) string {
