@@ -73,6 +73,7 @@ type Service struct {
 	lease          time.Duration
 	promoteDefault bool
 	clock          clock
+	recent         recent
 }
 
 // New makes a Service. It makes no network call.
@@ -86,7 +87,7 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		store: bounded{c.Store}, keys: c.Keys, routes: c.Routes, owner: c.Owner, now: c.Now, log: c.Log,
 		staleIfError: c.StaleIfError, lease: c.Lease, promoteDefault: c.PromoteDefault,
-		providers: map[string]*Provider{}, tenants: map[string]Tenant{},
+		providers: map[string]*Provider{}, tenants: map[string]Tenant{}, recent: newRecent(),
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 
 	"github.com/polyvault/polyvault/normalize"
 )
@@ -52,7 +52,7 @@ func (k Keys) byID(id string) (ReferenceKey, bool) {
 }
 
 func crockford() *base32.Encoding {
-	return base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+	return base32.NewEncoding(crockfordAlphabet).WithPadding(base32.NoPadding)
 }
 
 // mac is an HMAC-SHA256 over the parts, each ended by a zero byte, so that no two
@@ -98,10 +98,14 @@ func (k ReferenceKey) digest(parts ...string) string {
 	return hex.EncodeToString(k.mac(parts...)[:10])
 }
 
-var instrumentIDPattern = regexp.MustCompile(`^ins_[0-9a-hjkmnp-tv-z]{26}$`)
+// ValidInstrumentID reports whether id has the form of an instrument's id: "ins_"
+// and 26 characters of Crockford's base32 in lower case.
+func ValidInstrumentID(id string) bool {
+	rest, ok := strings.CutPrefix(id, "ins_")
+	return ok && len(rest) == 26 && strings.Trim(rest, crockfordAlphabet) == ""
+}
 
-// ValidInstrumentID reports whether id has the form of an instrument's id.
-func ValidInstrumentID(id string) bool { return instrumentIDPattern.MatchString(id) }
+const crockfordAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 // identityOf returns the text from which the fingerprint of a source's number is
 // made, and where it comes from; "" when the number is not in hand.

@@ -18,6 +18,11 @@ func (s *Service) Get(ctx context.Context, tenant, id string, stored bool) (Read
 	if !ValidInstrumentID(id) {
 		return Read{}, notFound("get")
 	}
+	var e *early
+	if !stored {
+		e = s.askEarly(ctx, tenant, id)
+		defer e.drop()
+	}
 	cur, err := s.loadLive(ctx, "get", tenant, id)
 	if err != nil {
 		return Read{}, err
@@ -26,9 +31,10 @@ func (s *Service) Get(ctx context.Context, tenant, id string, stored bool) (Read
 	if stored || p == nil {
 		return s.read(cur), nil
 	}
-	ins, err := call(ctx, p, p.read, func(ctx context.Context) (adapters.Instrument, error) {
-		return p.adapter.Get(ctx, cur.primary().References)
-	})
+	ins, asked, err := e.answer(cur.Record)
+	if !asked {
+		ins, err = getAt(ctx, p, cur.primary())
+	}
 	if err == nil {
 		return s.read(s.seen(ctx, cur, p, ins)), nil
 	}

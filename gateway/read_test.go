@@ -158,31 +158,36 @@ func TestWhatIsAnothersIsAsIfItHadNeverBeen(t *testing.T) {
 
 func TestETagChangesWithWhatShowsAndWithNothingElse(t *testing.T) {
 	t.Parallel()
-	_, ins, _ := one(t)
-	for what, edit := range map[string]func(*normalize.Instrument){
-		"status":   func(i *normalize.Instrument) { i.Status = normalize.StatusExpired },
-		"default":  func(i *normalize.Instrument) { i.Default = true },
-		"metadata": func(i *normalize.Instrument) { i.Metadata = map[string]string{"k": "w"} },
-		"expiry":   func(i *normalize.Instrument) { c := *i.Card; c.ExpYear++; i.Card = &c },
-		"address":  func(i *normalize.Instrument) { i.BillingAddress = nil },
-		"token": func(i *normalize.Instrument) {
-			i.ProviderTokens = []normalize.ProviderToken{i.ProviderTokens[0]}
-			i.ProviderTokens[0].Status = normalize.StatusExpired
-		},
+	r := inState(t, "completed")
+	now := r.UpdatedAt // the same moment: even then a change has a tag of its own
+	tag := func(r Record) string { return ETag(r.instrument(now)) }
+	for what, edit := range map[string]func(*Token, *View){
+		"default":  func(_ *Token, v *View) { v.Default = !v.Default },
+		"metadata": func(_ *Token, v *View) { v.Metadata = map[string]string{"k": "w"} },
+		"expiry":   func(_ *Token, v *View) { c := *v.Card; c.ExpYear++; v.Card = &c },
+		"address":  func(_ *Token, v *View) { v.BillingAddress = &normalize.Address{City: "Elsewhere"} },
+		"token":    func(tok *Token, _ *View) { tok.ProviderStatus = "CHANGED" },
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			other := ins
-			edit(&other)
-			require.NotEqual(t, ETag(ins), ETag(other))
+			token, view := r.primary(), *r.View
+			edit(&token, &view)
+			after, err := r.changed(token, view, now)
+			require.NoError(t, err)
+			require.NotEqual(t, tag(r), tag(after))
 		})
 	}
-	same := ins
-	same.ProviderTokens = []normalize.ProviderToken{ins.ProviderTokens[0]}
-	same.ProviderTokens[0].SyncedAt, same.ProviderTokens[0].References = time.Time{}, nil
-	require.Equal(t, ETag(ins), ETag(same))
-	require.NotEmpty(t, ins.ProviderTokens[0].References, "ETag changes a copy")
-	require.Regexp(t, `^"[A-Za-z0-9_-]{16}"$`, ETag(ins))
+	held, err := r.hold(true, now)
+	require.NoError(t, err)
+	require.NotEqual(t, tag(r), tag(held))
+	require.NotEqual(t, ETag(r.instrument(now)), ETag(r.instrument(now.AddDate(50, 0, 0))), "a card expires by time alone")
+
+	token := r.primary()
+	token.SyncedAt, token.Version = now.Add(time.Hour), "another"
+	same, err := r.changed(token, *r.View, now.Add(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, tag(r), tag(same))
+	require.Regexp(t, `^"[a-z0-9_-]+"$`, tag(r))
 }
 
 func TestAnExpiredCardShowsSo(t *testing.T) {

@@ -234,7 +234,7 @@ func (r Record) changed(t Token, v View, now time.Time) (Record, error) {
 	before := r.Tokens[i]
 	before.SyncedAt, before.Version = t.SyncedAt, t.Version
 	if !reflect.DeepEqual(before, t) || !reflect.DeepEqual(*r.View, v) {
-		r.UpdatedAt = now // that it was looked at is no change
+		r = r.touched(now) // that it was looked at is no change
 	}
 	r.Tokens[i], r.View = t, &v
 	return r, nil
@@ -246,8 +246,8 @@ func (r Record) hold(on bool, now time.Time) (Record, error) {
 		return r.refuse("hold")
 	}
 	r = r.withAnswerKept()
-	r.Held, r.UpdatedAt = on, now
-	return r, nil
+	r.Held = on
+	return r.touched(now), nil
 }
 
 // deleted ends the instrument's life. The record stays, so that the id answers
@@ -259,13 +259,24 @@ func (r Record) deleted(now time.Time) (Record, error) {
 		return r.refuse("delete")
 	}
 	r = r.withAnswerKept()
-	r.DeletedAt, r.UpdatedAt = now, now
+	r.DeletedAt = now
+	r = r.touched(now)
 	return r.withoutNumber(), nil
 }
 
 // withoutNumber lets go of the claims on the card or account number.
 func (r Record) withoutNumber() Record {
 	r.Claims = slices.DeleteFunc(slices.Clone(r.Claims), isNumberClaim)
+	return r
+}
+
+// touched moves updated_at, from which the entity tag is made: forward always, so
+// that two changes never share a tag.
+func (r Record) touched(now time.Time) Record {
+	if !now.After(r.UpdatedAt) {
+		now = r.UpdatedAt.Add(time.Microsecond)
+	}
+	r.UpdatedAt = now
 	return r
 }
 

@@ -99,7 +99,7 @@ func (s *Service) load(ctx context.Context, op string, ids ...string) ([]*stored
 		if e.Version == 0 {
 			continue
 		}
-		rec, err := decodeRecord(e.Value)
+		rec, err := s.recent.decode(ids[i], e.Value)
 		if err != nil {
 			return nil, storeError(op, err)
 		}

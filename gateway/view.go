@@ -2,13 +2,10 @@ package gateway
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/base64"
 	"maps"
+	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
@@ -122,23 +119,11 @@ func (r Record) status(now time.Time) normalize.Status {
 	}
 }
 
-// ETag is the strong entity tag of an instrument as shown, quotes included. It
-// changes with everything that a caller could see change, and not with the time
-// at which the provider was last asked.
+// ETag is the strong entity tag of an instrument as shown, quotes included. A
+// record moves its updated_at with everything that a caller could see change, and
+// with nothing else (see Record.touched); only the status also changes by time alone.
 func ETag(ins normalize.Instrument) string {
-	tokens := make([]normalize.ProviderToken, len(ins.ProviderTokens))
-	for i, t := range ins.ProviderTokens {
-		// The references are the same for every caller or hidden: one tag serves both.
-		t.SyncedAt, t.References = time.Time{}, nil
-		tokens[i] = t
-	}
-	ins.ProviderTokens = tokens
-	b, err := json.Marshal(ins, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		panic("gateway: an instrument is always encodable: " + err.Error())
-	}
-	sum := sha256.Sum256(b)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	return `"` + strconv.FormatInt(ins.UpdatedAt.UnixMicro(), 36) + "-" + string(ins.Status) + `"`
 }
 
 // operation renders the record as the operation of its create.

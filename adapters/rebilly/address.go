@@ -17,7 +17,7 @@ func (w wireContact) address() *normalize.Address {
 		FirstName: string(w.FirstName), LastName: string(w.LastName), Company: string(w.Organization),
 		Line1: string(w.Address), Line2: string(w.Address2), City: string(w.City), Region: string(w.Region),
 		PostalCode: string(w.PostalCode), Country: countryOf(w.Country),
-		Email: preferred(w.Emails.value), Phone: preferred(w.PhoneNumbers.value),
+		Email: preferred(w.Emails.Value), Phone: preferred(w.PhoneNumbers.Value),
 	}
 	if a == (normalize.Address{}) {
 		return nil
@@ -29,11 +29,11 @@ func (w wireContact) address() *normalize.Address {
 func preferred(entries []loose[labelled]) string {
 	first := ""
 	for _, e := range entries {
-		if e.value.Primary {
-			return string(e.value.Value)
+		if e.Value.Primary {
+			return string(e.Value.Value)
 		}
 		if first == "" {
-			first = string(e.value.Value)
+			first = string(e.Value.Value)
 		}
 	}
 	return first

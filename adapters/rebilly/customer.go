@@ -178,7 +178,7 @@ func decodeCustomer(op string, resp rest.Response) (map[string]any, wireCustomer
 		return nil, wireCustomer{}, err
 	}
 	// Numbers stay as they were written: what is read here is sent back.
-	if err := decodeNumbers(raw, &members); err != nil || json.Unmarshal(raw, &customer) != nil {
+	if err := decodeNumbers(raw, &members); err != nil || rest.Unmarshal(raw, &customer) != nil {
 		return nil, wireCustomer{}, rest.BadResponse(op, resp, "the provider's answer is not a customer", nil)
 	}
 	return writable(members), customer, nil
@@ -211,7 +211,7 @@ func (a *Adapter) withDefaults(ctx context.Context, op string, list []wireInstru
 	out := make([]adapters.Instrument, 0, len(list))
 	for _, w := range list {
 		ins := w.instrument()
-		if !w.Embedded.customer.set && validID(string(w.CustomerID)) {
+		if !w.customer().Set && validID(string(w.CustomerID)) {
 			customer, ok := asked[w.CustomerID]
 			if !ok {
 				var err error

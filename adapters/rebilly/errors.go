@@ -38,19 +38,19 @@ type invalidField struct {
 func (f *invalidFields) UnmarshalJSON(b []byte) error {
 	*f = nil
 	var list []loose[invalidField]
-	if json.Unmarshal(b, &list) == nil {
+	if rest.Unmarshal(b, &list) == nil {
 		for _, e := range list {
-			if e.set {
-				*f = append(*f, e.value)
+			if e.Set {
+				*f = append(*f, e.Value)
 			}
 		}
 		return nil
 	}
 	var object loose[map[string]json.RawMessage]
-	_ = object.UnmarshalJSON(b)
-	for field, raw := range object.value {
+	_ = rest.Unmarshal(b, &object)
+	for field, raw := range object.Value {
 		var messages []text
-		if json.Unmarshal(raw, &messages) != nil {
+		if rest.Unmarshal(raw, &messages) != nil {
 			var one text
 			_ = one.UnmarshalJSON(raw)
 			messages = []text{one}
@@ -78,7 +78,7 @@ func joinText(messages []text) string {
 //	429       "a request cannot be executed because …" [S26]: it was not
 func refusal(r rest.Response, now time.Time) rest.Refusal {
 	var p problem
-	object := bytes.HasPrefix(bytes.TrimSpace(r.Body), []byte("{")) && json.Unmarshal(r.Body, &p) == nil
+	object := bytes.HasPrefix(bytes.TrimSpace(r.Body), []byte("{")) && rest.Unmarshal(r.Body, &p) == nil
 	recognized := object && (p.Title != "" || p.Detail != "" || p.Error != "" || p.Status != 0 || len(p.InvalidFields) > 0)
 	out := rest.Refusal{Recognized: recognized, RequestID: requestID(r.Header)}
 	if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {

@@ -62,9 +62,9 @@ func (a *Adapter) page(ctx context.Context, op string, in SearchInput, cur curso
 		if in.Limit > 0 && len(fresh) == in.Limit {
 			break // more were asked for, to make up for those seen before
 		}
-		rows = append(rows, row.value)
-		if id := string(row.value.ID); validID(id) && !cur.saw(id) && in.covers(row.value) {
-			fresh = append(fresh, row.value)
+		rows = append(rows, row.Value)
+		if id := string(row.Value.ID); validID(id) && !cur.saw(id) && in.covers(row.Value) {
+			fresh = append(fresh, row.Value)
 		}
 	}
 	items, err := a.withDefaults(ctx, op, fresh)

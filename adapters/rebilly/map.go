@@ -32,7 +32,7 @@ func (w wireInstrument) instrument() adapters.Instrument {
 		Type:           typeOf(string(w.Method)),
 		Status:         statusOf(string(w.Status)),
 		ProviderStatus: string(w.Status),
-		Default:        w.Embedded.customer.value.isDefault(string(w.ID)),
+		Default:        w.customer().Value.isDefault(string(w.ID)),
 		CreatedAt:      w.CreatedTime.time(),
 		UpdatedAt:      w.UpdatedTime.time(),
 	}
@@ -42,8 +42,8 @@ func (w wireInstrument) instrument() adapters.Instrument {
 	if w.Revision > 0 {
 		out.Version = strconv.Itoa(int(w.Revision))
 	}
-	if w.Address.set {
-		out.BillingAddress = w.Address.value.address()
+	if w.Address.Set {
+		out.BillingAddress = w.Address.Value.address()
 	}
 	switch out.Type {
 	case normalize.TypeCard:
@@ -61,7 +61,7 @@ func (w wireInstrument) instrument() adapters.Instrument {
 
 // isDefault reports whether the customer pays with the instrument by default.
 func (w wireCustomer) isDefault(instrument string) bool {
-	return instrument != "" && string(w.Default.value.PaymentInstrumentID) == instrument
+	return instrument != "" && string(w.Default.Value.PaymentInstrumentID) == instrument
 }
 
 func typeOf(method string) normalize.Type {

@@ -1,7 +1,6 @@
 package rebilly
 
 import (
-	"encoding/json"
 	"os"
 	"testing"
 	"time"
@@ -9,13 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/adapters/internal/rest"
 	"github.com/polyvault/polyvault/normalize"
 )
 
 func decode(t *testing.T, s string) adapters.Instrument {
 	t.Helper()
 	var w wireInstrument
-	require.NoError(t, json.Unmarshal([]byte(s), &w))
+	require.NoError(t, rest.Unmarshal([]byte(s), &w))
 	return w.instrument()
 }
 
@@ -205,7 +205,7 @@ func FuzzInstrument(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var w wireInstrument
-		if json.Unmarshal(b, &w) != nil {
+		if rest.Unmarshal(b, &w) != nil {
 			return
 		}
 		ins := w.instrument()

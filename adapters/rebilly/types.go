@@ -14,25 +14,25 @@ import (
 // asks clients to tolerate members they do not know and has changed types
 // before, so nothing but an object without an id is refused.
 type wireInstrument struct {
-	ID            text               `json:"id"`
-	CustomerID    text               `json:"customerId"`
-	Method        text               `json:"method"`
-	Status        text               `json:"status"`
-	BIN           text               `json:"bin"`
-	Last4         text               `json:"last4"`
-	ExpYear       number             `json:"expYear"`
-	ExpMonth      number             `json:"expMonth"`
-	Brand         text               `json:"brand"`
-	BankCountry   text               `json:"bankCountry"`
-	BankName      text               `json:"bankName"`
-	RoutingNumber text               `json:"routingNumber"`
-	AccountType   text               `json:"accountType"`
-	Username      text               `json:"username"` // PayPal
-	Address       loose[wireContact] `json:"billingAddress"`
-	CreatedTime   text               `json:"createdTime"`
-	UpdatedTime   text               `json:"updatedTime"`
-	Revision      number             `json:"revision"`
-	Embedded      embedded           `json:"_embedded"`
+	ID            text                     `json:"id"`
+	CustomerID    text                     `json:"customerId"`
+	Method        text                     `json:"method"`
+	Status        text                     `json:"status"`
+	BIN           text                     `json:"bin"`
+	Last4         text                     `json:"last4"`
+	ExpYear       number                   `json:"expYear"`
+	ExpMonth      number                   `json:"expMonth"`
+	Brand         text                     `json:"brand"`
+	BankCountry   text                     `json:"bankCountry"`
+	BankName      text                     `json:"bankName"`
+	RoutingNumber text                     `json:"routingNumber"`
+	AccountType   text                     `json:"accountType"`
+	Username      text                     `json:"username"` // PayPal
+	Address       loose[wireContact]       `json:"billingAddress"`
+	CreatedTime   text                     `json:"createdTime"`
+	UpdatedTime   text                     `json:"updatedTime"`
+	Revision      number                   `json:"revision"`
+	Embedded      rest.OneOrMany[embedded] `json:"_embedded"`
 }
 
 // wireContact is Rebilly's ContactObject.
@@ -125,46 +125,21 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 }
 
 // loose is a T that reads as unset when the JSON is null or of another type.
-type loose[T any] struct {
-	value T
-	set   bool
-}
-
-// UnmarshalJSON implements [json.Unmarshaler]. It never fails.
-func (l *loose[T]) UnmarshalJSON(b []byte) error {
-	*l = loose[T]{}
-	var v *T
-	if err := rest.Unmarshal(b, &v); err == nil && v != nil {
-		*l = loose[T]{value: *v, set: true}
-	}
-	return nil
-}
+type loose[T any] = rest.Loose[T]
 
 // embedded holds the customer that expand=customer brings along. Today
 // _embedded is an object keyed by name [S26]; it was an array of objects with
 // one key each [S21].
 type embedded struct {
-	customer loose[wireCustomer]
+	Customer loose[wireCustomer] `json:"customer"`
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It never fails.
-func (e *embedded) UnmarshalJSON(b []byte) error {
-	type named struct {
-		Customer loose[wireCustomer] `json:"customer"`
-	}
-	*e = embedded{}
-	var one named
-	if rest.Unmarshal(b, &one) == nil {
-		e.customer = one.Customer
-		return nil
-	}
-	var many []loose[named]
-	if rest.Unmarshal(b, &many) == nil {
-		for _, m := range many {
-			if m.value.Customer.set {
-				e.customer = m.value.Customer
-			}
+// customer is the one that the answer brought along; unset if it brought none.
+func (w wireInstrument) customer() loose[wireCustomer] {
+	for _, e := range w.Embedded {
+		if e.Customer.Set {
+			return e.Customer
 		}
 	}
-	return nil
+	return loose[wireCustomer]{}
 }

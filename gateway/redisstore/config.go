@@ -140,6 +140,7 @@ func (c Config) options() (*redis.UniversalOptions, error) {
 		return nil, errors.New(strings.Join(problems, "; "))
 	}
 	o := &redis.UniversalOptions{
+		Protocol:         2, // nothing of RESP3 is used, and its push messages cost a look at every reply
 		Addrs:            c.Addrs,
 		MasterName:       c.MasterName,
 		Username:         c.Username,

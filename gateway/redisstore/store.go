@@ -24,13 +24,9 @@ func (s *Store) Load(ctx context.Context, keys ...string) (gateway.Loaded, error
 	if err := ctx.Err(); err != nil {
 		return gateway.Loaded{}, failed(op, err)
 	}
-	var clockKeys []string
-	if len(keys) > 0 {
-		clockKeys = []string{s.entryKey(keys[0])}
-	}
 	p := s.client.Pipeline()
 	reads := s.queueLoads(ctx, p, keys)
-	clock := p.Eval(ctx, clockSource, clockKeys)
+	clock := s.queueClock(ctx, p, keys)
 	if _, err := p.Exec(ctx); err != nil {
 		return gateway.Loaded{}, failed(op, err)
 	}
@@ -38,15 +34,31 @@ func (s *Store) Load(ctx context.Context, keys ...string) (gateway.Loaded, error
 	if err != nil {
 		return gateway.Loaded{}, failed(op, err)
 	}
-	parts, err := clock.StringSlice()
-	if err != nil || len(parts) != 2 {
-		return gateway.Loaded{}, failed(op, errReply)
-	}
-	now, err := parseTime(parts[0], parts[1])
+	now, err := clock()
 	if err != nil {
 		return gateway.Loaded{}, failed(op, err)
 	}
 	return gateway.Loaded{Entries: entries, Now: now}, nil
+}
+
+// queueClock asks for the server's time; read it after Exec.
+func (s *Store) queueClock(ctx context.Context, p redis.Pipeliner, keys []string) func() (time.Time, error) {
+	if !s.cluster {
+		cmd := p.Time(ctx)
+		return cmd.Result
+	}
+	var on []string
+	if len(keys) > 0 {
+		on = []string{s.entryKey(keys[0])}
+	}
+	cmd := p.Eval(ctx, clockSource, on)
+	return func() (time.Time, error) {
+		parts, err := cmd.StringSlice()
+		if err != nil || len(parts) != 2 {
+			return time.Time{}, errReply
+		}
+		return parseTime(parts[0], parts[1])
+	}
 }
 
 // Scan implements [gateway.Store].

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type options struct {
 	connections int
 	proxy       string // set in the process that is the proxy: "listen=target"
 	check       bool
+	only        string
 }
 
 func main() {
@@ -34,6 +36,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each measurement is made, interleaved; medians are printed")
 	flag.IntVar(&o.connections, "connections", 32, "connections for throughput")
 	flag.BoolVar(&o.check, "check", false, "exit 1 if a ratio is worse than the README promises")
+	flag.StringVar(&o.only, "only", "", "measure only the operations whose name begins with this")
 	flag.StringVar(&o.proxy, "proxy", "", "internal: be the reverse proxy, LISTEN=TARGET")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -56,6 +59,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	defer w.stop()
 	ok := true
 	for _, c := range w.comparisons() {
+		if !strings.HasPrefix(c.name, o.only) {
+			continue
+		}
 		good, err := c.measure(ctx, o, out)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
