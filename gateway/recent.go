@@ -16,7 +16,9 @@ const recentSize = 4096
 // decoded again. It is never believed: a record is used only if the store has just
 // returned the very same bytes. Records are not changed in place, so one copy
 // serves all readers.
-type recent struct{ cache *lru.Cache[string, remembered] }
+type recent struct {
+	cache *lru.Cache[string, remembered]
+}
 
 type remembered struct {
 	value []byte
@@ -60,6 +62,11 @@ type early struct {
 	err      error
 }
 
+// earlyLimit is how many reads of a provider may be under way for another to be
+// begun early. Beyond it the processors have other work than to wait, and a
+// goroutine more costs more than the store's answer takes.
+const earlyLimit = 4
+
 // askEarly begins the call for an instrument that this gateway has read lately;
 // nil if it has not.
 func (s *Service) askEarly(ctx context.Context, tenant, id string) *early {
@@ -68,7 +75,7 @@ func (s *Service) askEarly(ctx context.Context, tenant, id string) *early {
 		return nil
 	}
 	p := s.providers[rec.primary().Provider]
-	if p == nil {
+	if p == nil || p.read.inFlight.Load() >= earlyLimit {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -95,11 +95,12 @@ func (s *Service) load(ctx context.Context, op string, ids ...string) ([]*stored
 		return nil, storeError(op, err)
 	}
 	out := make([]*stored, len(ids))
-	for i, e := range res.Entries {
+	for i, id := range ids {
+		e := res.Entries[i]
 		if e.Version == 0 {
 			continue
 		}
-		rec, err := s.recent.decode(ids[i], e.Value)
+		rec, err := s.recent.decode(id, e.Value)
 		if err != nil {
 			return nil, storeError(op, err)
 		}

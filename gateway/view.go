@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
 )

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/polyvault/polyvault/adapters"
@@ -250,11 +250,13 @@ func beforeMutation(err error) error {
 	return err
 }
 
-// idPattern is Rebilly's own for path parameters [S26]. It lets "." and ".."
-// pass, which would climb in a path.
-var idPattern = regexp.MustCompile(`^[@~.\w-]{1,50}$`)
+// idBytes are those of Rebilly's own pattern for path parameters [S26], which lets
+// "." and ".." pass: they would climb in a path.
+const idBytes = "@~.-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-func validID(id string) bool { return idPattern.MatchString(id) && id != "." && id != ".." }
+func validID(id string) bool {
+	return id != "" && len(id) <= 50 && strings.Trim(id, idBytes) == "" && id != "." && id != ".."
+}
 
 func badID(pointer string) normalize.FieldError {
 	return normalize.FieldError{Pointer: pointer, Code: normalize.InvalidField, Message: "must be 1 to 50 of A-Z a-z 0-9 _ . @ ~ -"}

@@ -7,8 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
+	"strings"
 )
 
 // APIKey is one key of a tenant. A tenant may have several, so that they can be
@@ -22,11 +22,20 @@ type APIKey struct {
 
 func (k *APIKey) may(s Scope) bool { return k != nil && slices.Contains(k.Scopes, s) }
 
-var apiKeyPattern = regexp.MustCompile(`^pv_[a-z0-9]{1,16}_[0-9A-Za-z]{8}_[0-9A-Za-z]{22,128}$`)
+// ValidAPIKey reports whether s has the form pv_<env>_<8 character prefix>_<secret>:
+// env is 1 to 16 of a-z 0-9, the prefix and the secret are base62, and the secret
+// has 22 to 128 characters, 131 bits or more.
+func ValidAPIKey(s string) bool {
+	parts := strings.Split(s, "_")
+	return len(parts) == 4 && parts[0] == "pv" &&
+		madeOf(parts[1], 1, 16, base62[:10]+base62[36:]) && madeOf(parts[2], 8, 8, base62) && madeOf(parts[3], 22, 128, base62)
+}
 
-// ValidAPIKey reports whether s has the form pv_<env>_<8 character prefix>_<secret>,
-// the secret being 22 to 128 base62 characters: 131 bits or more.
-func ValidAPIKey(s string) bool { return apiKeyPattern.MatchString(s) }
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+func madeOf(s string, least, most int, alphabet string) bool {
+	return len(s) >= least && len(s) <= most && strings.Trim(s, alphabet) == ""
+}
 
 // NewAPIKey makes a key for an environment ("live", "test"; 1 to 16 of a–z 0–9)
 // with 256 random bits. It must be shown to its holder once and not be kept.
@@ -39,14 +48,13 @@ func NewAPIKey(env string) (string, error) {
 }
 
 func randomBase62(n int) string {
-	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	out := make([]byte, 0, n)
 	for b := make([]byte, n); len(out) < n; {
 		_, _ = rand.Read(b) // never fails: it ends the process instead
 		for _, x := range b {
 			// The bytes past the last whole multiple would make some characters likelier.
 			if x < 4*62 && len(out) < n {
-				out = append(out, alphabet[x%62])
+				out = append(out, base62[x%62])
 			}
 		}
 	}
