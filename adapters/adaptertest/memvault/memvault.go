@@ -20,14 +20,14 @@ import (
 
 // Config opens a memvault.
 type Config struct {
-	URL    string           `json:"url"`
+	URL    string           `json:"base_url"`
 	APIKey normalize.Secret `json:"api_key"`
 }
 
 // Validate implements [adapters.Config].
 func (c Config) Validate() []string {
 	if c.URL == "" || c.APIKey.IsZero() {
-		return []string{"url and api_key are required"}
+		return []string{"base_url and api_key are required"}
 	}
 	return nil
 }
