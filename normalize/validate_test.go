@@ -192,7 +192,7 @@ func TestUpdateInputValidate(t *testing.T) {
 		"a year of 2100":               {in{ExpYear: number(2100)}, []string{"/card/exp_year out_of_range"}},
 		"a year of two digits":         {in{ExpYear: number(30)}, []string{"/card/exp_year out_of_range"}},
 		"this month":                   {in{ExpMonth: number(6), ExpYear: number(2026)}, nil},
-		"last month":                   {in{ExpMonth: number(5), ExpYear: number(2026)}, []string{"/card/exp_year out_of_range"}},
+		"last month":                   {in{ExpMonth: number(5), ExpYear: number(2026)}, []string{"/card/exp_year expired_card"}},
 		"to be the default":            {in{Default: &yes}, nil},
 		"not to be the default":        {in{Default: &no}, []string{"/default invalid_field"}},
 		"a member of the address":      {in{BillingAddress: normalize.AddressPatch{"city": text("Austin"), "line2": nil}}, nil},
