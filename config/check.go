@@ -19,7 +19,9 @@ func check(p *problems, c *Config, scopes []string) {
 	if c.AdminListen != "" && c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		p.add(at("admin_listen"), "must differ from listen")
 	}
-	checkRange(p, at("lease"), c.Lease, 15*time.Second, 10*time.Minute)
+	checkLease(p, c)
+	checkRange(p, at("reconcile", "interval"), c.Reconcile.Interval, 100*time.Millisecond, time.Minute)
+	checkRange(p, at("reconcile", "settle"), c.Reconcile.Settle, 100*time.Millisecond, 10*time.Minute)
 	checkRange(p, at("reads", "stale_if_error"), c.Reads.StaleIfError, 0, 90*24*time.Hour)
 	checkRange(p, at("shutdown", "delay"), c.Shutdown.Delay, 0, 10*time.Minute)
 	checkRange(p, at("shutdown", "timeout"), c.Shutdown.Timeout, time.Second, 10*time.Minute)
@@ -28,6 +30,16 @@ func check(p *problems, c *Config, scopes []string) {
 	checkTenants(p, c, scopes)
 	checkProviders(p, c)
 	checkRoutes(p, c)
+}
+
+// checkLease keeps an attempt's call inside its lease: a call that outlives it would
+// be taken for a dead gateway's.
+func checkLease(p *problems, c *Config) {
+	least := time.Second
+	for _, provider := range c.Providers {
+		least = max(least, time.Duration(provider.Timeout)+time.Second)
+	}
+	checkRange(p, at("lease"), c.Lease, least, 10*time.Minute)
 }
 
 func checkRange(p *problems, where path, d Duration, low, high time.Duration) {

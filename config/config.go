@@ -20,7 +20,8 @@ type Config struct {
 	Routes            []Route    `json:"routes"`
 	Deletes           Deletes    `json:"deletes"`
 	Reads             Reads      `json:"reads"`
-	Lease             Duration   `json:"lease"`              // how long an attempt is left alone; 15s–10m, default 30s
+	Lease             Duration   `json:"lease"` // how long an attempt is left alone; at least 1s over every provider's timeout, up to 10m; default 30s
+	Reconcile         Reconcile  `json:"reconcile"`
 	InsecureProviders bool       `json:"insecure_providers"` // lets base_url be http or private, and credentials literal: stand-ins only
 	Shutdown          Shutdown   `json:"shutdown"`
 	Log               Log        `json:"log"`
@@ -129,6 +130,12 @@ type Reads struct {
 	StaleIfError Duration `json:"stale_if_error"` // how old a stored view may be; default 24h, 0s serves none
 }
 
+// Reconcile says how creates whose effect is not known are followed up.
+type Reconcile struct {
+	Interval Duration `json:"interval"` // between two looks for work; 100ms–1m, default 1s
+	Settle   Duration `json:"settle"`   // what a provider may take to show what it stored; 100ms–10m, default 2s
+}
+
 // Shutdown says how the gateway ends.
 type Shutdown struct {
 	Delay   Duration `json:"delay"`   // between being not ready and closing the listener, for load balancers; default 0s
@@ -149,6 +156,7 @@ func defaults() Config {
 		Deletes:     Deletes{DefaultInstrument: "promote"},
 		Reads:       Reads{StaleIfError: Duration(24 * time.Hour)},
 		Lease:       Duration(30 * time.Second),
+		Reconcile:   Reconcile{Interval: Duration(time.Second), Settle: Duration(2 * time.Second)},
 		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
 		Log:         Log{Level: "info", Format: "json"},
 	}

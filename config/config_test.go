@@ -150,7 +150,7 @@ func TestAWrongOverrideNamesItsOrigin(t *testing.T) {
 		Flags:     map[string]string{"listen": "nowhere"},
 	})
 	require.EqualError(t, err, strings.Join([]string{
-		"$POLYVAULT_LEASE: lease: must be from 15s to 10m",
+		"$POLYVAULT_LEASE: lease: must be from 11s to 10m",
 		"$POLYVAULT_STORE_REDIS_POOL_SIZE: store.redis.pool_size: must be a whole number from 1 to 100000, not text",
 		"--listen: listen: must be a host and a port such as 127.0.0.1:8080",
 	}, "\n"))

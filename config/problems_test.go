@@ -27,7 +27,7 @@ func TestProblems(t *testing.T) {
 	for name, tc := range map[string]struct{ before, after, want string }{
 		"an unknown key": {
 			"lease: 45s", "leese: 45s",
-			"testdata/f.yaml:46: leese: unknown key; the keys here are admin_listen, deletes, insecure_providers, keys, lease, listen, log, providers, reads, routes, shutdown, store, tenants",
+			"testdata/f.yaml:46: leese: unknown key; the keys here are admin_listen, deletes, insecure_providers, keys, lease, listen, log, providers, reads, reconcile, routes, shutdown, store, tenants",
 		},
 		"an unknown key of a provider": {
 			"timeout: 8s", "time_out: 8s",
@@ -47,7 +47,7 @@ func TestProblems(t *testing.T) {
 		},
 		"a number for a duration":               {"lease: 45s", "lease: 45", "testdata/f.yaml:46: lease: must be a duration such as 10s or 1m30s, not a number"},
 		"a duration without a unit":             {"lease: 45s", `lease: "45"`, "testdata/f.yaml:46: lease: must be a duration such as 10s or 1m30s"},
-		"a duration out of range":               {"lease: 45s", "lease: 45h", "testdata/f.yaml:46: lease: must be from 15s to 10m"},
+		"a duration out of range":               {"lease: 45s", "lease: 45h", "testdata/f.yaml:46: lease: must be from 11s to 10m"},
 		"a timeout over the deadline":           {"timeout: 8s", "timeout: 11s", "testdata/f.yaml:23: providers[0].timeout: must be from 100ms to 10s"},
 		"a text for a list":                     {"country: [US, \"NO\"]", "country: US", "testdata/f.yaml:40: routes[0].match.country: must be a list of words, not text"},
 		"a text for a switch":                   {"accept_raw_card: true", "accept_raw_card: \"yes\"", "testdata/f.yaml:14: tenants[0].accept_raw_card: must be true or false, not text"},

@@ -117,6 +117,9 @@ func (s *Service) idsOf(tenant, idempotencyKey string) []string {
 func (c *creation) run(ctx context.Context, cur stored) (Created, error) {
 	c.refused, c.last = nil, nil
 	for _, cand := range c.decision.Candidates {
+		if cur.Pinned != "" && cand.Provider != cur.Pinned {
+			continue // it may only be tried where it was looked for
+		}
 		permit := c.admit(cand)
 		if permit == nil {
 			continue
@@ -162,6 +165,11 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 		return cur, true, Created{}, internalError("create", err)
 	}
 	begun.Claims = c.claims(m.p, src)
+	want := wanted(src, c.in)
+	if identity := identityOf(src); identity != "" {
+		want.View.Fingerprint, want.View.FingerprintOf = s.current().fingerprint(identity), "number"
+	}
+	begun.Want = &want
 	next, res, err := s.put(ctx, "create", cur, begun, customerEntryKey(c.tenant.Name, c.in.CustomerID))
 	if errors.Is(err, errChanged) {
 		m.release()

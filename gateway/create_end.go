@@ -35,7 +35,27 @@ func (c *creation) resume(ctx context.Context, cur stored, now time.Time) (Creat
 	case cur.State == StateReserved, cur.State == StateFailed:
 		return c.run(ctx, cur)
 	default:
-		return pending(cur.Record), nil
+		return c.settle(ctx, cur, true)
+	}
+}
+
+// settle asks the provider what became of an attempt whose effect is not known,
+// and answers with what was found. again says that the client has brought the
+// source once more, so that an attempt which was proved not executed is made again.
+func (c *creation) settle(ctx context.Context, cur stored, again bool) (Created, error) {
+	after, err := c.s.settle(ctx, cur)
+	switch {
+	case err != nil:
+		c.s.log.Info("a create could not be settled yet", zap.String("instrument", cur.ID), zap.Error(err))
+		return pending(after.Record), nil
+	case after.Answer != nil:
+		out, err := replay(after.Record)
+		out.Replayed = again // else this is the first answer
+		return out, err
+	case again && after.State == StateFailed:
+		return c.run(ctx, after)
+	default:
+		return pending(after.Record), nil
 	}
 }
 
@@ -81,8 +101,7 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 	done, res, err := s.put(ctx, "create", cur, next)
 	switch {
 	case errors.Is(err, errChanged):
-		s.log.Warn("a create was finished by another owner", zap.String("instrument", cur.ID), zap.String("provider", p.name))
-		return pending(done.Record), nil
+		return c.superseded(ctx, p, cur, done, ins)
 	case err != nil:
 		return c.unsettled(cur.Record, err)
 	}
@@ -94,6 +113,17 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 		s.clearOtherDefaults(ctx, done.Record)
 	}
 	return Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}, nil
+}
+
+// superseded ends a create whose record was changed by somebody else during the
+// call: the lease was over, and a reconciler or a retry has taken it.
+func (c *creation) superseded(ctx context.Context, p *Provider, cur, now stored, ins adapters.Instrument) (Created, error) {
+	c.s.log.Warn("a create came back after its lease", zap.String("instrument", cur.ID), zap.String("provider", p.name))
+	after, err := c.s.lateResult(ctx, now, p, ins)
+	if err != nil || after.Answer == nil {
+		return pending(after.Record), nil //nolint:nilerr // the record says all that is known, and the reconciler goes on
+	}
+	return replay(after.Record)
 }
 
 func (c *creation) fingerprint(p *Provider, src normalize.Source, ins adapters.Instrument) (value, origin string) {
@@ -122,7 +152,7 @@ func (c *creation) failed(ctx context.Context, cur stored, e *normalize.Error) (
 	}
 	if next.State == StateUnknown {
 		c.s.log.Warn("the effect of a create is unknown", zap.String("instrument", cur.ID), zap.Error(e))
-		return pending(done.Record), nil
+		return c.settle(ctx, done, false)
 	}
 	return Created{}, &Failure{Err: e, OperationID: cur.ID, Attempts: c.attempts(next)}
 }

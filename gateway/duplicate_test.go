@@ -190,6 +190,7 @@ func TestACardThatMayHaveBeenStoredIsAConflict(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.a.will("create", step{err: failure(normalize.ProviderTimeout, normalize.Unknown), commits: true})
+	w.a.will("list", cannotBeAsked())
 	w.pends(t, input("cus", card(visa)), "key 1")
 	w.refuses(t, acme, input("cus", card(visa)), "key 2", normalize.Conflict, normalize.NotSent)
 	require.Equal(t, 1, w.a.live()+w.b.live())

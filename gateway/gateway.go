@@ -27,6 +27,11 @@ type Config struct {
 	// is down. Default 24 h; negative serves none.
 	StaleIfError time.Duration
 	Lease        time.Duration // how long an attempt is left alone; default 30 s
+	// ReconcileEvery is how often Reconcile looks for work; default 1 s.
+	ReconcileEvery time.Duration
+	// Settle is how long a provider may take to show what it stored: absence is
+	// proved by two look-ups this far apart. Default 2 s.
+	Settle time.Duration
 	// PromoteDefault lets a delete of a customer's default instrument make another
 	// one the default first. False refuses such a delete.
 	PromoteDefault bool
@@ -72,6 +77,8 @@ type Service struct {
 	staleIfError   time.Duration
 	lease          time.Duration
 	promoteDefault bool
+	reconcileEvery time.Duration
+	settleTime     time.Duration
 	clock          clock
 	recent         recent
 }
@@ -100,6 +107,12 @@ func New(c Config) (*Service, error) {
 	}
 	if s.lease == 0 {
 		s.lease = 30 * time.Second
+	}
+	if s.reconcileEvery = c.ReconcileEvery; s.reconcileEvery <= 0 {
+		s.reconcileEvery = time.Second
+	}
+	if s.settleTime = c.Settle; s.settleTime <= 0 {
+		s.settleTime = 2 * time.Second
 	}
 	for _, pc := range c.Providers {
 		if _, dup := s.providers[pc.Name]; dup || pc.Name == "" || pc.Adapter == nil {

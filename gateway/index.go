@@ -43,6 +43,9 @@ func indexOpen(tenant, customer string) string { return "o/" + tenant + "/" + cu
 // indexDue lists unfinished records by when they must be looked at.
 const indexDue = "due"
 
+// indexManual lists the records that an operator must look at.
+const indexManual = "manual"
+
 // timeKey writes a time so that byte order is time order, to the microsecond.
 func timeKey(t time.Time) string { return fmt.Sprintf("%016x", uint64(t.UnixMicro())) }
 
@@ -55,11 +58,13 @@ func memberID(m string) string { return m[strings.LastIndexByte(m, '|')+1:] }
 func (r Record) members() []Member {
 	var out []Member
 	if r.unfinished() {
-		due := r.LeaseEnd
-		if due.IsZero() {
-			due = r.UpdatedAt
-		}
-		out = append(out, Member{indexDue, member(timeKey(due), r.ID)}, Member{indexOpen(r.Tenant, r.CustomerID), r.ID})
+		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), r.ID})
+	}
+	if r.unfinished() || len(r.Late) > 0 {
+		out = append(out, Member{indexDue, member(timeKey(r.due()), r.ID)})
+	}
+	if r.State == StateManual {
+		out = append(out, Member{indexManual, member(timeKey(r.CreatedAt), r.ID)})
 	}
 	if !r.live() {
 		return out

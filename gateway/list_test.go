@@ -220,6 +220,7 @@ func TestACustomersListWhileACreateIsOpenAdoptsNothing(t *testing.T) {
 	t.Parallel()
 	w, known, _ := one(t)
 	w.a.will("create", step{err: failure(normalize.ProviderTimeout, normalize.Unknown), commits: true})
+	w.a.will("list", cannotBeAsked())
 	w.pends(t, input("cus", card(mastercard)), "open")
 	page := w.listCustomer(t)
 	require.Equal(t, []string{known.ID}, ids(page), "the other may be the open create's")

@@ -46,6 +46,12 @@ type Record struct {
 	View       *View             `json:"view,omitempty"`     // the instrument as last seen; nil until completed
 	Answer     *Answer           `json:"answer,omitempty"`   // what the create was answered, for replay
 	AliasOf    string            `json:"alias_of,omitempty"` // the instrument that this request turned out to name
+	Want       *Want             `json:"want,omitempty"`     // what the running attempt is to store; nil once it is known
+	AbsentAt   time.Time         `json:"absent_at,omitzero"` // when a look-up first found nothing
+	Tries      int               `json:"tries,omitempty"`    // look-ups that could not be made
+	DueAt      time.Time         `json:"due_at,omitzero"`    // when the reconciler looks again
+	Pinned     string            `json:"pinned,omitempty"`   // the only provider that may be tried again
+	Late       []Token           `json:"late,omitempty"`     // results that came after their fence, not disposed of yet
 	Held       bool              `json:"held,omitempty"`     // deactivated by the gateway, where the provider cannot
 	DeletedAt  time.Time         `json:"deleted_at,omitzero"`
 	Claims     []string          `json:"claims,omitempty"` // names held in the store, released with the instrument
@@ -142,6 +148,10 @@ func (r Record) begin(provider, owner string, now time.Time, lease time.Duration
 			return r.refuse("begin after an attempt that may have been executed")
 		}
 	}
+	if r.Pinned != "" && r.Pinned != provider {
+		return r.refuse("begin at another provider than the one that was looked at")
+	}
+	r.AbsentAt, r.Tries, r.DueAt = time.Time{}, 0, time.Time{}
 	r.State, r.Owner, r.Fence, r.LeaseEnd = StateSending, owner, r.Fence+1, now.Add(lease)
 	earlier := r.Attempts[max(0, len(r.Attempts)-maxAttempts+1):]
 	r.Attempts = append(slices.Clone(earlier), Attempt{Provider: provider, Fence: r.Fence, At: now})
@@ -191,17 +201,36 @@ func (r Record) failed() (Record, error) {
 	return r.released(), nil
 }
 
-// complete makes the instrument exist: SENDING -> COMPLETED. The mapping, the view
-// and the answer are written in one step.
+// complete makes the instrument exist: SENDING, or UNKNOWN or FAILED without an
+// answer once it was found -> COMPLETED. The mapping, the view and the answer are
+// written in one step.
 func (r Record) complete(t Token, v View, now time.Time) (Record, error) {
-	if r.State != StateSending || len(r.Attempts) == 0 {
+	if !r.open() || len(r.Attempts) == 0 {
 		return r.refuse("complete")
 	}
 	r = r.withEnd(normalize.Applied, "", now)
 	r.State, r.Tokens, r.View, r.UpdatedAt = StateCompleted, []Token{t}, &v, now
-	r = r.released()
+	r = r.settled()
 	r.Answer = &Answer{At: now}
 	return r, nil
+}
+
+// open reports whether the instrument may still come to exist under this record.
+func (r Record) open() bool {
+	switch r.State {
+	case StateSending, StateUnknown, StateManual:
+		return true
+	case StateFailed:
+		return r.Answer == nil
+	default:
+		return false
+	}
+}
+
+// settled ends everything that waits.
+func (r Record) settled() Record {
+	r.Want, r.AbsentAt, r.Tries, r.DueAt, r.Pinned = nil, time.Time{}, 0, time.Time{}, ""
+	return r.released()
 }
 
 // alias ends a request that turned out to name an instrument which is there
@@ -217,7 +246,7 @@ func (r Record) alias(of Record, now time.Time) (Record, error) {
 	answer := of.instrument(now)
 	r.State, r.AliasOf, r.Tokens, r.View, r.Claims = StateCompleted, of.ID, nil, nil, nil
 	r.Answer = &Answer{Instrument: &answer, Deduplicated: true}
-	return r.released(), nil
+	return r.settled(), nil
 }
 
 // changed stores what a provider showed: COMPLETED -> COMPLETED.

@@ -81,13 +81,16 @@ func TestEveryTransitionIsAllowedOnlyFromItsStates(t *testing.T) {
 		"change":   func(r Record) (Record, error) { return r.changed(testToken("alpha"), testView(), testTime) },
 		"hold":     func(r Record) (Record, error) { return r.hold(true, testTime) },
 		"delete":   func(r Record) (Record, error) { return r.deleted(testTime) },
+		"take":     func(r Record) (Record, error) { return r.taken("other", testTime.Add(time.Hour), time.Minute) },
+		"absent":   func(r Record) (Record, error) { return r.absent(testTime, time.Second) },
+		"later":    func(r Record) (Record, error) { return r.later(testTime) },
 	}
 	for state, allowed := range map[string][]string{
 		"reserved":  {"begin", "fail", "alias"},
-		"sending":   {"end", "complete", "alias"},
-		"unknown":   {},
+		"sending":   {"end", "complete", "alias", "take"},
+		"unknown":   {"complete", "take", "absent", "later"},
 		"rejected":  {},
-		"not sent":  {"begin"},
+		"not sent":  {"begin", "complete"}, // a result that came after two looks found nothing
 		"completed": {"alias", "change", "hold", "delete"},
 		"deleted":   {},
 		"alias":     {},

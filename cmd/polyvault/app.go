@@ -59,20 +59,36 @@ func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.
 
 // newAPI builds what is behind the listener over an open store. It makes no
 // network call.
-func newAPI(c *config.Config, store gateway.Store, log *zap.Logger) (*httpapi.API, error) {
+func newAPI(c *config.Config, store gateway.Store, log *zap.Logger) (*httpapi.API, *gateway.Service, error) {
 	gc, err := gatewayConfig(c, store, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	service, err := gateway.New(gc)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys, err := apiKeys(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return httpapi.New(httpapi.Config{Service: service, Keys: keys, Log: log})
+	api, err := httpapi.New(httpapi.Config{Service: service, Keys: keys, Log: log})
+	return api, service, err
+}
+
+// reconcile runs the service's reconciler; the function that it returns ends it,
+// and waits for what it is at.
+func reconcile(ctx context.Context, service *gateway.Service) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		service.Reconcile(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gateway.Config, error) {
@@ -81,6 +97,8 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 		StaleIfError:   time.Duration(c.Reads.StaleIfError),
 		Lease:          time.Duration(c.Lease),
 		PromoteDefault: c.Deletes.DefaultInstrument == "promote",
+		ReconcileEvery: time.Duration(c.Reconcile.Interval),
+		Settle:         time.Duration(c.Reconcile.Settle),
 	}
 	if gc.StaleIfError == 0 {
 		gc.StaleIfError = -1 // the gateway takes 0 for its default

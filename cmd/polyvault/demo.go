@@ -77,6 +77,7 @@ type demo struct {
 	handler *swapHandler
 	server  *server
 
+	stopReconciler                    func() // of the gateway that serves; nil before the first
 	cybersource, rebilly, bigcommerce *standIn
 }
 
@@ -115,7 +116,7 @@ func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *de
 	if d.store, err = openStore(ctx, c, d.log); err != nil {
 		return nil, err
 	}
-	if err := d.use(c); err != nil {
+	if err := d.use(ctx, c); err != nil {
 		return nil, err
 	}
 	d.server, err = serveOn(ctx, listen, d.handler, d.log)
@@ -126,11 +127,15 @@ func (d *demo) standIns() []*standIn { return []*standIn{d.cybersource, d.rebill
 
 // use makes the gateway of a configuration the one that serves, over the same
 // store. Requests in flight end in the one they began in.
-func (d *demo) use(c *config.Config) error {
-	api, err := newAPI(c, d.store, d.log)
+func (d *demo) use(ctx context.Context, c *config.Config) error {
+	api, service, err := newAPI(c, d.store, d.log)
 	if err != nil {
 		return err
 	}
+	if d.stopReconciler != nil {
+		d.stopReconciler()
+	}
+	d.stopReconciler = reconcile(ctx, service)
 	d.handler.swap(api.Handler())
 	return nil
 }
@@ -138,6 +143,9 @@ func (d *demo) use(c *config.Config) error {
 // close stops everything and removes the folder. ctx may be over already.
 func (d *demo) close(ctx context.Context) error {
 	var errs []error
+	if d.stopReconciler != nil {
+		d.stopReconciler()
+	}
 	if d.server != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

@@ -71,10 +71,11 @@ func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	api, err := newAPI(c, store, log)
+	api, service, err := newAPI(c, store, log)
 	if err != nil {
 		return err
 	}
+	defer reconcile(ctx, service)()
 	main, err := serveOn(ctx, c.Listen, api.Handler(), log)
 	if err != nil {
 		return err

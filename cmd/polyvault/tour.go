@@ -43,7 +43,7 @@ func runTour(ctx context.Context, d *demo, out *printer) error {
 	t.change()
 	t.remove()
 	t.failOver(ctx)
-	t.switchRoute()
+	t.switchRoute(ctx)
 	if t.err == nil {
 		t.err = out.err
 	}
@@ -188,10 +188,10 @@ func (t *tour) failOver(ctx context.Context) {
 	})
 }
 
-func (t *tour) switchRoute() {
+func (t *tour) switchRoute(ctx context.Context) {
 	t.say("Switch the route by editing the configuration: the same request, another provider first.")
 	if t.err == nil {
-		t.err = t.reorder("rebilly-main", "cybersource-us")
+		t.err = t.reorder(ctx, "rebilly-main", "cybersource-us")
 	}
 	t.do(call{
 		method: "POST", path: "/v1/instruments", key: "order-6",
@@ -207,7 +207,7 @@ func (t *tour) switchRoute() {
 }
 
 // reorder edits the route in the configuration file and takes the file into use.
-func (t *tour) reorder(first, second string) error {
+func (t *tour) reorder(ctx context.Context, first, second string) error {
 	c, err := t.d.writeConfig([]string{first, second})
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func (t *tour) reorder(first, second string) error {
 	} {
 		t.out.printf("      %s\n", line)
 	}
-	return t.d.use(c)
+	return t.d.use(ctx, c)
 }
 
 // expect fails the tour unless ok.
