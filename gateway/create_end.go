@@ -100,6 +100,9 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 	next.Claims = append(slices.DeleteFunc(slices.Clone(cur.Claims), func(c string) bool { return slices.Contains(places, c) }), places...)
 	done, res, err := s.put(ctx, "create", cur, next)
 	switch {
+	case errors.Is(err, errChanged) && done.State == StateSending && done.Fence == cur.Fence:
+		// The record is still this attempt's: a late result was put beside it.
+		return c.complete(ctx, p, src, done, ins)
 	case errors.Is(err, errChanged):
 		return c.superseded(ctx, p, cur, done, ins)
 	case err != nil:
