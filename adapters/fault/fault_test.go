@@ -112,6 +112,9 @@ func TestEachFault(t *testing.T) {
 			require.Equal(t, c.status, status)
 			require.True(t, strings.HasPrefix(body, c.body), "%.40q", body)
 			require.Equal(t, c.executed, m.executed.Load() == 1)
+			if c.rule.Fault == fault.Delay {
+				require.Equal(t, "in", header.Get("X-Body"), "the request is executed with its body")
+			}
 			if c.rule.Fault == fault.RateLimited {
 				require.Equal(t, "1", header.Get("X-Own"), "the provider's own 429")
 			}

@@ -45,7 +45,10 @@ func (r Rule) serve(w http.ResponseWriter, req *http.Request, next http.Handler,
 		wait(req, r.delay(time.Minute))
 		drop(w)
 	case Delay:
+		// Waiting reads the body to its end, and the handler is to have it, too.
+		body, _ := io.ReadAll(req.Body)
 		wait(req, r.delay(0))
+		req.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, req)
 	case Status:
 		writeStatus(w, r.Status)

@@ -1,0 +1,108 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/polyvault/polyvault/adapters/fault"
+)
+
+// C9: one key, 300 requests at the same time over three gateways: one instrument,
+// and everybody's final answer has the same bytes.
+func TestC9OneKeyAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.know(t, 1)
+	answers := make([]answer, 300)
+	var wg sync.WaitGroup
+	for i := range answers {
+		one := &world{gateways: []*gateway{w.gateways[i%3]}}
+		wg.Go(func() { answers[i] = one.until(t.Context(), 20*time.Second, "k", create(1, cybersource)) })
+	}
+	wg.Wait()
+	for _, a := range answers {
+		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+		require.Equal(t, string(answers[0].raw), string(a.raw))
+	}
+	require.Len(t, w.live(t, cybersource), 1)
+}
+
+// C10: a key names one request: another body is refused, however often; the same
+// one in another writing, or with another security code, is the same.
+func TestC10OneKeyOneBody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	first := w.until(t.Context(), 10*time.Second, "k", oneCard("cus-1", "2031", "123"))
+	require.Equal(t, http.StatusCreated, first.status, "%s", first.raw)
+	other := oneCard("cus-1", "2032", "123")
+	var wg sync.WaitGroup
+	answers := make([]answer, 200)
+	for i := range answers {
+		wg.Go(func() { answers[i] = w.gateways[i%3].create(t.Context(), "k", other) })
+	}
+	wg.Wait()
+	for _, a := range answers {
+		require.Equal(t, http.StatusUnprocessableEntity, a.status, "%s", a.raw)
+		require.Equal(t, "idempotency_key_reused", a.str("code"))
+	}
+	for name, body := range map[string]string{
+		"another security code": string(oneCard("cus-1", "2031", "999")),
+		"reordered and re-spaced": `{ "provider":"cybersource-us",
+			"sources" : [ {"cvc":"123","exp_year":2031, "exp_month":12,"number":"4111111111111111","type":"card"} ], "customer_id":"cus-1" }`,
+	} {
+		a := w.gateways[1].create(t.Context(), "k", []byte(body))
+		require.Equal(t, http.StatusCreated, a.status, "%s: %s", name, a.raw)
+		require.Equal(t, string(first.raw), string(a.raw), name)
+	}
+	require.Len(t, w.live(t, cybersource), 1)
+}
+
+func oneCard(customer, year, cvc string) []byte {
+	return fmt.Appendf(nil, `{"customer_id":%q,"provider":"cybersource-us","sources":[{"type":"card","number":"4111111111111111","exp_month":12,"exp_year":%s,"cvc":%q}]}`, customer, year, cvc)
+}
+
+// C11: a key belongs to its tenant: another tenant's is another request, and its
+// answer is another instrument.
+func TestC11KeysOfTwoTenants(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	g := w.gateways[0]
+	ours := g.create(t.Context(), "k", oneCard("cus-1", "2031", "123"))
+	theirs := g.send(t.Context(), "other000", http.MethodPost, "/v1/instruments", "k", oneCard("cus-1", "2032", "123"))
+	require.Equal(t, []int{http.StatusCreated, http.StatusCreated}, []int{ours.status, theirs.status}, "%s %s", ours.raw, theirs.raw)
+	require.NotEqual(t, ours.str("id"), theirs.str("id"))
+	require.Len(t, w.live(t, cybersource), 2)
+	hidden := g.send(t.Context(), "other000", http.MethodGet, "/v1/instruments/"+ours.str("id"), "", nil)
+	require.Equal(t, http.StatusNotFound, hidden.status)
+}
+
+// C21: a client that hangs up in the middle has not stopped anything: the create
+// completes, and the same key replays it.
+func TestC21TheClientHangsUp(t *testing.T) {
+	t.Parallel()
+	for _, provider := range providers() {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.know(t, 1)
+			w.fail(t, provider, fault.Rule{Fault: fault.Delay, DelayMS: 600, Times: 1})
+			ctx, cancel := context.WithCancel(t.Context())
+			gone := make(chan answer, 1)
+			go func() { gone <- w.gateways[0].create(ctx, "k", create(1, provider)) }()
+			eventually(t, 5*time.Second, "the attempt begins", func() bool { return w.gateways[0].operation(t, "k").str("state") == "sending" })
+			cancel()
+			require.Zero(t, (<-gone).status)
+			eventually(t, 5*time.Second, "it completes", func() bool { return w.gateways[0].operation(t, "k").str("state") == "completed" })
+			a := w.gateways[0].create(t.Context(), "k", create(1, provider))
+			require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+			require.Equal(t, "true", a.header.Get("Idempotent-Replayed"))
+			require.Len(t, w.live(t, provider), 1)
+		})
+	}
+}

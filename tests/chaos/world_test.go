@@ -1,0 +1,171 @@
+package chaos
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/polyvault/polyvault/gateway/storetest/redistest"
+)
+
+type object = map[string]any
+
+const (
+	cybersource = "cybersource-us"
+	rebilly     = "rebilly-main"
+	bigcommerce = "bigcommerce-main"
+)
+
+func providers() []string { return []string{cybersource, rebilly, bigcommerce} }
+
+// storePath is where each provider's requests go that store an instrument.
+func storePath(provider string) string {
+	return map[string]string{
+		cybersource: "/tms/v2/customers/*/payment-instruments",
+		rebilly:     "/organizations/*/payment-instruments",
+		bigcommerce: "/stores/*/v3/payments/stored-instruments",
+	}[provider]
+}
+
+// world is the stand-ins, a store and the gateways over it.
+type world struct {
+	stands    map[string]string // provider -> host:port
+	redis     string            // host:port
+	reference string            // the reference key, base64
+	gateways  []*gateway
+}
+
+// gateway is one `polyvault serve`, which may die and come back at its address.
+type gateway struct {
+	*process
+	url, config string
+	env         []string
+}
+
+func newWorld(t *testing.T, gateways int) *world {
+	t.Helper()
+	return newWorldOver(t, gateways, redistest.Start(t), "dev")
+}
+
+func newWorldOver(t *testing.T, gateways int, redis, durability string) *world {
+	t.Helper()
+	w := &world{stands: map[string]string{}, redis: redis}
+	args := []string{"sandbox"}
+	for flag, provider := range map[string]string{"--cybersource": cybersource, "--rebilly": rebilly, "--bigcommerce": bigcommerce} {
+		w.stands[provider] = freePort(t)
+		args = append(args, flag, w.stands[provider])
+	}
+	p := start(t, nil, args...)
+	for _, addr := range w.stands {
+		waitFor(t, p, "http://"+addr+"/_sandbox/state")
+	}
+	b := make([]byte, 32)
+	_, err := rand.Read(b)
+	require.NoError(t, err)
+	w.reference = base64.StdEncoding.EncodeToString(b)
+	for range gateways {
+		w.gateways = append(w.gateways, w.newGateway(t, durability))
+	}
+	return w
+}
+
+// apiKey is a tenant's key.
+func apiKey(tenant string) string {
+	return "pv_test_" + tenant + "_" + strings.Repeat("A", 43)
+}
+
+func digest(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
+
+func (w *world) newGateway(t *testing.T, durability string) *gateway {
+	t.Helper()
+	listen := freePort(t)
+	g := &gateway{url: "http://" + listen, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
+	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read"
+	// The breaker stays closed: an open one rightly sends the next create elsewhere.
+	const shape = "timeout: 1s\n    breaker: {consecutive_failures: 1000, min_requests: 1000}"
+	require.NoError(t, os.WriteFile(g.config, fmt.Appendf(nil, `
+listen: %s
+admin_listen: ""
+lease: 3s
+reconcile: {interval: 200ms, settle: 500ms}
+store:
+  redis: {url: "redis://%s/0", durability: %s}
+keys:
+  reference: env:CHAOS_REFERENCE_KEY
+tenants:
+  - name: acme
+    accept_raw_card: true
+    api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+  - name: other
+    accept_raw_card: true
+    api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+providers:
+  - name: cybersource-us
+    type: cybersource
+    %s
+    config: {base_url: "http://%s", merchant_id: testmerchant, key_id: "08c94330-f618-42a3-b09d-e1e43be5efda", shared_secret: env:CHAOS_CYBERSOURCE_SECRET}
+  - name: rebilly-main
+    type: rebilly
+    %s
+    config: {base_url: "http://%s", organization_id: org_sandbox, api_key: env:CHAOS_REBILLY_KEY}
+  - name: bigcommerce-main
+    type: bigcommerce
+    %s
+    config: {base_url: "http://%s", store_hash: sandbox, access_token: env:CHAOS_BIGCOMMERCE_TOKEN}
+routes:
+  - {name: us, match: {country: [US]}, providers: [cybersource-us, rebilly-main, bigcommerce-main]}
+  - {name: gb, match: {country: [GB]}, providers: [rebilly-main, bigcommerce-main, cybersource-us]}
+  - {name: rest, providers: [bigcommerce-main, cybersource-us, rebilly-main]}
+insecure_providers: true
+log: {level: info, format: json}
+`, listen, w.redis, durability, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes,
+		shape, w.stands[cybersource], shape, w.stands[rebilly], shape, w.stands[bigcommerce]), 0o600))
+	g.env = []string{
+		"CHAOS_REFERENCE_KEY=" + w.reference,
+		"CHAOS_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",
+		"CHAOS_REBILLY_KEY=sk_sandbox_polyvault",
+		"CHAOS_BIGCOMMERCE_TOKEN=sandbox-token",
+	}
+	g.run(t)
+	return g
+}
+
+// run starts the gateway, for the first time or again.
+func (g *gateway) run(t *testing.T) {
+	t.Helper()
+	g.process = start(t, g.env, "serve", "--config", g.config)
+	waitFor(t, g.process, g.url+"/readyz")
+}
+
+// create is a request that each provider of the route could take: the sources are a
+// published test card and a token of the vault behind BigCommerce. Customer n of
+// the merchant is customer n there.
+func create(n int, first string) object {
+	country := map[string]string{cybersource: "US", rebilly: "GB", bigcommerce: "CA"}[first]
+	return object{
+		"customer_id": fmt.Sprintf("cus-%d", n), "country": country,
+		"sources": []object{
+			{"type": "card", "number": "4111111111111111", "exp_month": 12, "exp_year": 2031, "cvc": "123", "holder_name": "Ada Byron"},
+			{
+				"type": "vaulted_token", "payment_method_id": "braintree.credit_card", "currency": "USD", "vault_token": fmt.Sprintf("token-%d", n),
+				"provider_customer_id": "321123", "instrument_type": "card", "brand": "visa", "bin": "411111", "last4": "1111",
+				"exp_month": 12, "exp_year": 2031,
+			},
+		},
+		"billing_address": object{
+			"first_name": "Ada", "last_name": "Byron", "line1": "12 Analytical Way", "city": "Austin",
+			"region": "TX", "postal_code": "78701", "country": "US",
+		},
+	}
+}
