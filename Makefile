@@ -8,7 +8,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 GENERATED     = $(shell find . -name '*.gen.go' -not -path './node_modules/*' | sort)
 FUZZTIME     ?= 30s
 
-.PHONY: build check test interop bench fuzz demo docker redis-server clean
+.PHONY: build check test chaos interop bench fuzz demo docker redis-server clean
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/polyvault ./cmd/polyvault
@@ -16,7 +16,7 @@ build: ## the binary, in bin/
 check: $(LINT) ## formatting, lint, vet, tidy modules, generated files up to date
 	$(LINT) fmt --diff
 	$(LINT) run ./...
-	go vet ./...
+	go vet -tags chaos ./...
 	go mod tidy -diff
 	@before=$$(sha256sum $(GENERATED)); go generate ./...; \
 	if ! diff <(echo "$$before") <(sha256sum $(GENERATED)); then \
@@ -25,6 +25,9 @@ check: $(LINT) ## formatting, lint, vet, tidy modules, generated files up to dat
 
 test: redis-server ## everything that needs no network, with a real redis-server
 	go test -race -shuffle=on ./...
+
+chaos: redis-server ## gateways and Redis killed, frozen and cut off, with the built binary
+	go test -tags chaos -count 1 ./tests/chaos
 
 redis-server:
 	@if ! command -v redis-server >/dev/null; then \

@@ -149,6 +149,10 @@ func (c *creation) failed(ctx context.Context, cur stored, e *normalize.Error) (
 		next.Answer.Attempts = c.attempts(next)
 	}
 	done, _, err := c.s.put(ctx, "create", cur, next)
+	if errors.Is(err, errChanged) && next.State == StateUnknown && done.Fence != cur.Fence {
+		last := cur.Attempts[len(cur.Attempts)-1]
+		c.s.doubt(ctx, done, Doubt{Provider: last.Provider, At: last.At, Want: cur.Want})
+	}
 	if err != nil && !errors.Is(err, errChanged) {
 		c.s.log.Error("the end of an attempt could not be recorded", zap.String("instrument", cur.ID), zap.Error(err))
 		done = stored{Record: next}

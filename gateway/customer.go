@@ -31,7 +31,9 @@ type making struct {
 	Until time.Time `json:"until"`
 }
 
-const makingFor = maxTimeout + 5*time.Second
+// makingFor is how long a marker is left alone: as long as the call may take, and a
+// little for writing down what it gave.
+func (p *Provider) makingFor() time.Duration { return p.timeout + 2*time.Second }
 
 type storedCustomer struct {
 	customer
@@ -163,7 +165,7 @@ func (s *Service) reserveCustomer(ctx context.Context, p *Provider, cur *storedC
 		if c.Refs[p.name] != "" || now.Before(c.Making[p.name].Until) {
 			return false
 		}
-		c.Making[p.name] = making{By: by, Until: now.Add(makingFor)}
+		c.Making[p.name] = making{By: by, Until: now.Add(p.makingFor())}
 		return true
 	})
 	if err == nil && cur.Making[p.name].By == by {

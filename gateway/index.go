@@ -60,7 +60,7 @@ func (r Record) members() []Member {
 	if r.unfinished() {
 		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), r.ID})
 	}
-	if r.unfinished() || len(r.Late) > 0 {
+	if r.unfinished() || len(r.Late) > 0 || r.Doubt != nil {
 		out = append(out, Member{indexDue, member(timeKey(r.due()), r.ID)})
 	}
 	if r.State == StateManual {

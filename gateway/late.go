@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,7 +19,7 @@ func (s *Service) lateResult(ctx context.Context, cur stored, p *Provider, ins a
 	token := tokenOf(p, normalize.RolePrimary, ins, s.clock.at(s.now()))
 	for range 10 {
 		if cur.open() && cur.State != StateSending {
-			return s.adoptFound(ctx, cur, p, ins)
+			return s.adoptFound(ctx, cur, p, ins, cur.Want, cur.Doubt)
 		}
 		if cur.State == StateCompleted && s.has(ctx, cur, token) {
 			return cur, nil
@@ -85,4 +86,50 @@ func (s *Service) dropOrphans(ctx context.Context, cur stored) (stored, error) {
 	next := cur.Record
 	next.Late = nil
 	return s.settled(s.put(ctx, "orphan", cur, next))
+}
+
+// doubt writes down that an attempt lost its fence without an answer, so that what
+// the provider may have stored all the same is looked for.
+func (s *Service) doubt(ctx context.Context, cur stored, d Doubt) {
+	for range 10 {
+		next, _, err := s.put(ctx, "create", cur, cur.doubted(d, s.clock.at(s.now()).Add(s.settleTime)))
+		if !errors.Is(err, errChanged) {
+			if err != nil {
+				s.log.Error("a doubt about a create could not be recorded", zap.String("instrument", cur.ID), zap.Error(err))
+			}
+			return
+		}
+		cur = next
+	}
+}
+
+// resolveDoubt looks for the instrument that a doubtful attempt may have stored. It
+// completes a record that still needs it; beside a complete one it is deleted at
+// the provider.
+func (s *Service) resolveDoubt(ctx context.Context, cur stored) (stored, error) {
+	now, d := s.clock.at(s.now()), *cur.Doubt
+	if now.Before(cur.DueAt) {
+		return cur, nil
+	}
+	ins, found, err := s.lookUp(ctx, cur.Record, Attempt{Provider: d.Provider, At: d.At}, d.Want, true)
+	next := cur.Record
+	switch {
+	case err != nil:
+		next = next.doubted(d, now.Add(firstBackoff))
+	case found && cur.open():
+		return s.adoptFound(ctx, cur, s.providers[d.Provider], ins, d.Want, nil)
+	case found:
+		next.Doubt = nil
+		next = next.late(tokenOf(s.providers[d.Provider], normalize.RolePrimary, ins, now), now)
+	case d.Looks+1 >= doubtLooks:
+		next.Doubt, next.DueAt = nil, time.Time{}
+	default:
+		d.Looks++
+		next = next.doubted(d, now.Add(s.lease))
+	}
+	after, err := s.settled(s.put(ctx, "doubt", cur, next))
+	if err == nil && found && len(after.Late) > 0 {
+		return s.dropOrphans(ctx, after)
+	}
+	return after, err
 }

@@ -86,6 +86,9 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	if len(cur.Late) > 0 && cur.State == StateCompleted {
 		return s.dropOrphans(ctx, cur)
 	}
+	if cur.Doubt != nil && !cur.unfinished() {
+		return s.resolveDoubt(ctx, cur)
+	}
 	if !cur.AbsentAt.IsZero() && now.Before(cur.DueAt) {
 		return cur, nil // the second look must be a settle time after the first
 	}
@@ -105,7 +108,7 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 		return taken, err
 	}
 	attempt := taken.Attempts[len(taken.Attempts)-1]
-	ins, found, err := s.lookUp(ctx, taken.Record, attempt)
+	ins, found, err := s.lookUp(ctx, taken.Record, attempt, taken.Want, false)
 	now = s.clock.at(s.now())
 	switch {
 	case err != nil:
@@ -113,7 +116,7 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 			zap.String("instrument", cur.ID), zap.String("provider", attempt.Provider), zap.Error(err))
 		next, err = taken.later(now)
 	case found:
-		return s.adoptFound(ctx, taken, s.providers[attempt.Provider], ins)
+		return s.adoptFound(ctx, taken, s.providers[attempt.Provider], ins, taken.Want, taken.Doubt)
 	default:
 		next, err = taken.absent(now, s.settleTime)
 	}
@@ -133,8 +136,14 @@ func (s *Service) settled(after stored, _ Written, err error) (stored, error) {
 
 // lookUp asks the provider for the instrument that an attempt may have stored: one
 // of the customer's that looks like it and that no record has. It fails if the
-// provider could not be asked, which is never absence.
-func (s *Service) lookUp(ctx context.Context, rec Record, a Attempt) (ins adapters.Instrument, found bool, err error) {
+// provider could not be asked, which is never absence. alone says that what is
+// found is to be deleted, so that it must not be another create's: no create of the
+// customer may be open.
+//
+// The order is what makes alone safe. A create opens its record before it sends,
+// and closes it in the same step in which it maps the instrument: what the list
+// shows is mapped, or its create is still open when the open ones are read after it.
+func (s *Service) lookUp(ctx context.Context, rec Record, a Attempt, wanted *Want, alone bool) (ins adapters.Instrument, found bool, err error) {
 	p := s.providers[a.Provider]
 	if p == nil {
 		return ins, false, unconfigured("reconcile", a.Provider)
@@ -152,13 +161,22 @@ func (s *Service) lookUp(ctx context.Context, rec Record, a Attempt) (ins adapte
 	if err != nil {
 		return ins, false, err
 	}
+	if alone {
+		open, err := s.store.Scan(ctx, indexOpen(rec.Tenant, rec.CustomerID), "", 1, false)
+		if err != nil {
+			return ins, false, storeError("reconcile", err)
+		}
+		if len(open) > 0 {
+			return ins, false, internalError("reconcile", errBusy)
+		}
+	}
 	known, err := s.knownOf(ctx, rec.Tenant, rec.CustomerID)
 	if err != nil {
 		return ins, false, err
 	}
 	want := Want{}
-	if rec.Want != nil {
-		want = *rec.Want
+	if wanted != nil {
+		want = *wanted
 	}
 	for _, item := range items {
 		_, mapped := known[p.name+"\x00"+p.locate(item.References)]
@@ -173,16 +191,18 @@ func (s *Service) lookUp(ctx context.Context, rec Record, a Attempt) (ins adapte
 	return ins, found, nil
 }
 
+var errBusy = errors.New("a create of the same customer is open: what was found may be its own")
+
 var errTooMany = errors.New("the customer has more instruments than a look-up reads: absence is not proved")
 
 // adoptFound completes a record with the instrument that a look-up found, or that
-// came too late for its own attempt.
-func (s *Service) adoptFound(ctx context.Context, cur stored, p *Provider, ins adapters.Instrument) (stored, error) {
+// came too late for its own attempt. doubt is what is left of the record's doubts.
+func (s *Service) adoptFound(ctx context.Context, cur stored, p *Provider, ins adapters.Instrument, want *Want, doubt *Doubt) (stored, error) {
 	now := s.clock.at(s.now())
 	view := View{}
-	if cur.Want != nil {
-		view = cur.Want.View
-		ins.References = mergeReferences(cur.Want.References, ins.References)
+	if want != nil {
+		view = want.View
+		ins.References = mergeReferences(want.References, ins.References)
 	}
 	if view.Fingerprint == "" && ins.Identity != "" {
 		view.Fingerprint, view.FingerprintOf = s.current().fingerprint(p.Type()+" "+ins.Identity), p.Type()
@@ -191,6 +211,7 @@ func (s *Service) adoptFound(ctx context.Context, cur stored, p *Provider, ins a
 	if err != nil {
 		return cur, internalError("reconcile", err)
 	}
+	next.Doubt = doubt
 	places := s.referenceClaims(p, ins.References)
 	next.Claims = append(slices.DeleteFunc(slices.Clone(cur.Claims), func(c string) bool { return slices.Contains(places, c) }), places...)
 	done, res, err := s.put(ctx, "reconcile", cur, next)

@@ -154,3 +154,42 @@ func TestALateResultCompletesWhatIsOpen(t *testing.T) {
 		require.Equal(t, 1, w.a.live())
 	})
 }
+
+// A gateway that comes back without an answer, after its record was finished by
+// another, leaves a doubt: what the provider stored a second time is looked for and
+// deleted, and nothing else is.
+func TestADoubtIsResolved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first := w.stores(t, acme, input("cus", card(mastercard)), "another card")
+		ins := w.stores(t, acme, input("cus", card(visa)), "key").Instrument
+		recs, err := w.load(t.Context(), "test", ins.ID)
+		require.NoError(t, err)
+		want := wanted(card(visa), input("cus", card(visa)))
+		w.doubt(t.Context(), *recs[0], Doubt{Provider: "alpha", At: recs[0].CreatedAt, Want: &want})
+		surplus, err := w.a.Create(t.Context(), adapters.CreateInput{
+			Customer: first.Instrument.ProviderTokens[0].References["customer"], Source: card(visa),
+		})
+		require.NoError(t, err)
+		require.Equal(t, 3, w.a.live())
+		for range 4 {
+			time.Sleep(time.Second)
+			require.NoError(t, w.sweep(t.Context()))
+		}
+		require.Equal(t, 2, w.a.live(), "the surplus one is gone")
+		_, err = w.a.Get(t.Context(), surplus.References)
+		require.Error(t, err)
+		for _, id := range []string{ins.ID, first.Instrument.ID} {
+			_, err := w.Get(t.Context(), acme, id, false)
+			require.NoError(t, err, "what the records have is kept")
+		}
+		for range 4 {
+			time.Sleep(time.Minute)
+			require.NoError(t, w.sweep(t.Context()))
+		}
+		due, err := w.store.Scan(t.Context(), indexDue, "", 10, false)
+		require.NoError(t, err)
+		require.Empty(t, due, "a doubt ends")
+	})
+}

@@ -52,6 +52,7 @@ type Record struct {
 	DueAt      time.Time         `json:"due_at,omitzero"`    // when the reconciler looks again
 	Pinned     string            `json:"pinned,omitempty"`   // the only provider that may be tried again
 	Late       []Token           `json:"late,omitempty"`     // results that came after their fence, not disposed of yet
+	Doubt      *Doubt            `json:"doubt,omitempty"`    // an attempt that lost its fence without a result
 	Held       bool              `json:"held,omitempty"`     // deactivated by the gateway, where the provider cannot
 	DeletedAt  time.Time         `json:"deleted_at,omitzero"`
 	Claims     []string          `json:"claims,omitempty"` // names held in the store, released with the instrument

@@ -151,6 +151,26 @@ func (r Record) late(t Token, now time.Time) Record {
 	return r
 }
 
+// Doubt is an attempt whose gateway came back after its lease, without an answer:
+// somebody else has gone on with the record, and the provider may have stored the
+// instrument a second time.
+type Doubt struct {
+	Provider string    `json:"provider"`
+	At       time.Time `json:"at"`
+	Want     *Want     `json:"want,omitempty"`
+	Looks    int       `json:"looks,omitempty"` // that found nothing
+}
+
+// doubtLooks is how often the provider is asked for a surplus instrument before the
+// doubt is dropped, a settle time and then a lease apart.
+const doubtLooks = 3
+
+// doubted writes a doubt beside the record.
+func (r Record) doubted(d Doubt, due time.Time) Record {
+	r.Doubt, r.DueAt = &d, due
+	return r
+}
+
 // due is when the reconciler must look at the record.
 func (r Record) due() time.Time {
 	due := r.DueAt

@@ -1,3 +1,5 @@
+//go:build chaos
+
 // Package chaos kills, stops and starves the built binary while it stores
 // instruments, and asks the stand-in providers afterwards what there is.
 package chaos
