@@ -2,7 +2,6 @@ package config
 
 import (
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -58,7 +57,7 @@ func override(p *problems, o Options) {
 		}
 		origin := "$" + name
 		if v, ok := o.Flags[k.path.String()]; ok {
-			value, found, origin = v, true, "--"+strings.ReplaceAll(k.path.String(), "_", "-")
+			value, found, origin = v, true, "--"+strings.NewReplacer("_", "-", ".", "-").Replace(k.path.String())
 		}
 		if found {
 			p.doc.set(k.path, k.parse(value), origin)
@@ -115,14 +114,4 @@ func (d *document) set(p path, v any, origin string) {
 			delete(d.lines, pointer)
 		}
 	}
-}
-
-// EnvNames lists the environment variables that override keys of the file.
-func EnvNames() []string {
-	var out []string
-	for _, k := range keys(reflect.TypeFor[Config](), nil) {
-		out = append(out, k.env())
-	}
-	slices.Sort(out)
-	return out
 }

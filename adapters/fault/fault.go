@@ -44,11 +44,11 @@ func Kinds() []Kind {
 // Rule makes the requests that match it fail in one way.
 type Rule struct {
 	Method  string `json:"method"`   // "" matches every method
-	Path    string `json:"path"`     // "*" matches within one segment; "" matches every path
+	Path    string `json:"path"`     // "*" matches within one segment; "" and a lone "*" match every path
 	Fault   Kind   `json:"fault"`    //
 	Times   int    `json:"times"`    // how many requests are hit; 0 means until the rule is cleared
 	DelayMS int    `json:"delay_ms"` // 0–600000; what it means is at each fault
-	Status  int    `json:"status"`   // 100–599, for status and status_after_commit
+	Status  int    `json:"status"`   // 200–599, for status and status_after_commit
 }
 
 func (r Rule) validate() error {
@@ -72,7 +72,7 @@ func (r Rule) matches(method, urlPath string) bool {
 	if r.Method != "" && !strings.EqualFold(r.Method, method) {
 		return false
 	}
-	if r.Path == "" {
+	if r.Path == "" || r.Path == "*" {
 		return true
 	}
 	ok, _ := path.Match(r.Path, urlPath)

@@ -256,3 +256,13 @@ func TestTakeInParallelHitsAsOftenAsItSays(t *testing.T) {
 	wg.Wait()
 	require.EqualValues(t, 50, hits.Load())
 }
+
+func TestALoneStarMatchesEveryPath(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]bool{"*": true, "": true, "/a/*": true, "/*": false, "/a/b/*": false} {
+		var s fault.Set
+		s.Add(fault.Rule{Path: path, Fault: fault.Reset})
+		_, ok := s.Take(http.MethodPost, "/a/b")
+		require.Equal(t, want, ok, path)
+	}
+}

@@ -72,4 +72,8 @@ func TestTheComposeConfigurationIsValid(t *testing.T) {
 	require.NoError(t, err)
 	published := regexp.MustCompile(`pv_test_\S+`).FindString(string(text))
 	require.Contains(t, keyLine("local", published, nil), c.Tenants[0].APIKeys[0].SHA256, "the digest is of the key in the comment")
+
+	local, err := config.Load("../../deploy/local.yaml", config.Options{LookupEnv: lookup, Scopes: scopeNames()})
+	require.NoError(t, err)
+	require.Equal(t, c.Tenants, local.Tenants, "one key for both files")
 }

@@ -40,8 +40,8 @@ func readyURL(listen string) string {
 
 func checkHealth(cmd *cobra.Command, url string, timeout time.Duration) error {
 	req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return usagef("--url is not a URL")
+	if err != nil || req.URL.Host == "" {
+		return usagef("--url must be an address such as http://127.0.0.1:8080/readyz")
 	}
 	// A transport of its own: a proxy from the environment is no way to the same host.
 	transport := &http.Transport{DisableKeepAlives: true}

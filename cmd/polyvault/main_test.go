@@ -152,6 +152,8 @@ func TestExitCodes(t *testing.T) {
 		"a file that is not there is a failure":    {args: []string{"config", "validate", "/nonexistent.yaml"}, code: exitFailure, says: "cannot read the configuration"},
 		"a broken configuration is a failure":      {args: []string{"config", "validate", broken}, code: exitFailure, says: ":1: listen: must be a host and a port"},
 		"serve refuses a broken configuration":     {args: []string{"serve", "--config", broken}, code: exitFailure, says: "the configuration cannot be used"},
+		"a health check of no address":             {args: []string{"healthcheck", "--url", "readyz"}, code: exitUsage, says: "--url must be an address"},
+		"a flag's own name is in its problem":      {args: []string{"serve", "--config", broken, "--log-level", "loud"}, code: exitFailure, says: "--log-level: log.level: must be one of"},
 		"a gateway that is not there is unhealthy": {args: []string{"healthcheck", "--url", "http://127.0.0.1:1/readyz"}, code: exitFailure, says: "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {

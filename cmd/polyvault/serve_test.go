@@ -136,7 +136,7 @@ func TestServeFailsFastAndClearly(t *testing.T) {
 		"a port that is taken":         {more: bolt(), flag: "--listen=" + taken.Addr().String(), says: []string{"address already in use", taken.Addr().String(), "choose another address"}},
 		"an admin port that is taken":  {more: bolt(), flag: "--admin-listen=" + taken.Addr().String(), says: []string{"address already in use", taken.Addr().String()}},
 		"a store that is away":         {more: "store: {redis: {url: \"redis://127.0.0.1:1/0\", password: \"file:" + password + "\"}}\n", flag: "--log-level=info", says: []string{"127.0.0.1:1", "is it running"}},
-		"a folder that does not exist": {more: "store: {bolt: {path: /nonexistent/p.db}}\n", flag: "--log-level=info", says: []string{"/nonexistent/p.db", "no such file or directory"}},
+		"a folder that does not exist": {more: "store: {bolt: {path: /nonexistent/p.db}}\n", flag: "--log-level=info", says: []string{"/nonexistent/p.db", "the folder must exist", "no such file or directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
