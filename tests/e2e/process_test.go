@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -112,12 +113,29 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
+// nextPort counts through ports below those that the kernel gives to outgoing
+// connections, so that neither they nor another test of this process take one
+// between its choice and its use.
+var nextPort = func() *atomic.Int64 {
+	n := &atomic.Int64{}
+	n.Store(int64(os.Getpid() * 37 % 10_000))
+	return n
+}()
+
+// freePort returns an address that nothing listens on and that no other call returns.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+nextPort.Add(1)%10_000)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
+		if err != nil {
+			continue
+		}
+		require.NoError(t, l.Close())
+		return addr
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
 
 // waitFor polls a URL until it answers 200.
