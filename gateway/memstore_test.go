@@ -106,9 +106,9 @@ func (m *memStore) write(w Write) Written {
 	out := Written{Now: m.clock()}
 	switch {
 	case e.version == w.Expect:
-		m.entries[w.Key] = memEntry{slices.Clone(w.Value), w.Expect + 1, w.Nonce}
+		m.entries[w.Key] = memEntry{slices.Clone(w.Value), w.Next(), w.Nonce}
 		out.Applied = true
-	case e.version == w.Expect+1 && e.nonce == w.Nonce:
+	case e.version == w.Next() && e.nonce == w.Nonce:
 		out.Applied = true
 	}
 	if out.Applied {

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -31,6 +33,15 @@ type Store interface {
 	Close() error
 }
 
+// Forgetful is a store that can tell when it may have lost writes which it had
+// acknowledged: after a power cut, or when a replica took over that had not seen
+// everything.
+type Forgetful interface {
+	// ForgotAt is when that was noticed last, on this gateway's clock; zero if never.
+	// A request that comes after it meets a store that knows of it.
+	ForgotAt() time.Time
+}
+
 // ErrStore is wrapped by every error of a store.
 var ErrStore = errors.New("store")
 
@@ -51,6 +62,9 @@ type Write struct {
 	Key    string
 	Expect uint64 // 0: the entry must not exist
 	Value  []byte // at most 1 MiB
+	// Version is the entry's version afterwards; 0 is Expect + 1. Only a restore sets
+	// it, to give an entry the version that it had. It must be above Expect.
+	Version uint64
 	// Nonce makes the write idempotent: the same one sent twice, since the first
 	// answer was lost, is applied once and reported as applied. 1–64 bytes.
 	Nonce string
@@ -64,6 +78,51 @@ type Write struct {
 	Claims []Claim
 	// Load reads further entries along with the write.
 	Load []string
+}
+
+// Next is the version that the entry gets.
+func (w Write) Next() uint64 {
+	if w.Version != 0 {
+		return w.Version
+	}
+	return w.Expect + 1
+}
+
+// The bounds of what a store takes, the same in every store.
+const (
+	maxValue = 1 << 20 // bytes
+	MaxName  = 1024    // bytes of a key, index, member or owner: also what a scan asks for
+	maxNonce = 64      // bytes
+)
+
+// Validate reports what no store may accept. Every store asks it first, so that
+// all of them take the same writes.
+func (w Write) Validate() error {
+	switch {
+	case len(w.Value) > maxValue:
+		return fmt.Errorf("the value has %d bytes; at most %d are stored", len(w.Value), maxValue)
+	case w.Nonce == "" || len(w.Nonce) > maxNonce:
+		return fmt.Errorf("the nonce must have 1 to %d bytes", maxNonce)
+	case w.TTL < 0:
+		return errors.New("the time to live must not be negative")
+	case w.Expect == ^uint64(0):
+		return errors.New("the expected version has no successor")
+	case w.Next() <= w.Expect:
+		return errors.New("the version must be above the expected one")
+	}
+	names := []string{w.Key}
+	for _, m := range slices.Concat(w.Add, w.Remove) {
+		names = append(names, m.Index, m.Member)
+	}
+	for _, c := range slices.Concat(w.Claims, w.Release) {
+		names = append(names, c.Key, c.Owner)
+	}
+	for _, name := range names {
+		if name == "" || len(name) > MaxName {
+			return fmt.Errorf("a key, index, member or owner must have 1 to %d bytes", MaxName)
+		}
+	}
+	return nil
 }
 
 // Member is one member of an index: a byte string, ordered by its bytes.

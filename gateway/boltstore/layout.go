@@ -75,7 +75,7 @@ func expiryKey(expiry uint64, key []byte) []byte {
 // indexPrefix begins the rows of an index. The length in front keeps an index
 // apart from one whose name begins with its own.
 func indexPrefix(index string) []byte {
-	b := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(index)), uint16(len(index))) //nolint:gosec // validated: at most maxName
+	b := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(index)), uint16(len(index))) //nolint:gosec // validated: at most MaxName
 	return append(b, index...)
 }
 

@@ -55,7 +55,7 @@ func (s *Store) Scan(ctx context.Context, index, after string, limit int, revers
 	if err := ctx.Err(); err != nil {
 		return nil, failed(op, err)
 	}
-	if limit <= 0 || len(index) > maxName {
+	if limit <= 0 || len(index) > gateway.MaxName {
 		return nil, nil
 	}
 	var members []string

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -14,15 +11,9 @@ import (
 	"github.com/polyvault/polyvault/gateway"
 )
 
-const (
-	maxValue = 1 << 20 // bytes
-	maxName  = 1024    // bytes of a key, index, member or owner
-	maxNonce = 64      // bytes
-
-	// sweepStep is how many expired entries a write frees. More than one, so that
-	// space is freed faster than it can be used up.
-	sweepStep = 4
-)
+// sweepStep is how many expired entries a write frees. More than one, so that
+// space is freed faster than it can be used up.
+const sweepStep = 4
 
 // Write implements [gateway.Store]. It is one transaction, claims and index
 // changes included. A write is known by its nonce as long as no other has
@@ -32,7 +23,7 @@ func (s *Store) Write(ctx context.Context, w gateway.Write) (gateway.Written, er
 	if err := ctx.Err(); err != nil {
 		return gateway.Written{}, failed(op, err)
 	}
-	if err := validate(w); err != nil {
+	if err := w.Validate(); err != nil {
 		return gateway.Written{}, failed(op, err)
 	}
 	// The leader of the batch fills in out, perhaps after this call gave up.
@@ -60,7 +51,7 @@ func (s *Store) apply(tx *bbolt.Tx, w gateway.Write) (gateway.Written, error) {
 	case old.version == w.Expect:
 		out.Applied = true
 		out.Current, err = replace(tx, out.Now, w)
-	case old.version == w.Expect+1 && string(old.nonce) == w.Nonce:
+	case old.version == w.Next() && string(old.nonce) == w.Nonce:
 		out.Applied = true // before; the reply was lost
 		out.Current = old.entry()
 	default:
@@ -97,7 +88,7 @@ func replace(tx *bbolt.Tx, now time.Time, w gateway.Write) (gateway.Entry, error
 			return gateway.Entry{}, err
 		}
 	}
-	r := record{version: w.Expect + 1, nonce: []byte(w.Nonce), data: w.Value}
+	r := record{version: w.Next(), nonce: []byte(w.Nonce), data: w.Value}
 	if w.TTL > 0 {
 		// Rounded up: an entry may live a moment longer, never shorter.
 		r.expiry = millis(now.Add(w.TTL + time.Millisecond - 1))
@@ -169,35 +160,4 @@ func claim(tx *bbolt.Tx, claims []gateway.Claim) (owners []string, err error) {
 		owners = append(owners, string(owner))
 	}
 	return owners, nil
-}
-
-// validate keeps what this store accepts equal to what the one in Redis does. It
-// leaves nothing for bbolt to refuse, which would fail the whole batch.
-func validate(w gateway.Write) error {
-	switch {
-	case len(w.Value) > maxValue:
-		return fmt.Errorf("the value has %d bytes; at most %d are stored", len(w.Value), maxValue)
-	case w.Nonce == "" || len(w.Nonce) > maxNonce:
-		return fmt.Errorf("the nonce must have 1 to %d bytes", maxNonce)
-	case w.TTL < 0:
-		return errors.New("the time to live must not be negative")
-	case w.Expect == ^uint64(0):
-		return errors.New("the expected version has no successor")
-	}
-	names := []string{w.Key}
-	for _, m := range w.Add {
-		names = append(names, m.Index, m.Member)
-	}
-	for _, m := range w.Remove {
-		names = append(names, m.Index, m.Member)
-	}
-	for _, c := range slices.Concat(w.Claims, w.Release) {
-		names = append(names, c.Key, c.Owner)
-	}
-	for _, name := range names {
-		if name == "" || len(name) > maxName {
-			return fmt.Errorf("a key, index, member or owner must have 1 to %d bytes", maxName)
-		}
-	}
-	return nil
 }

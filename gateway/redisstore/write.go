@@ -2,8 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -11,12 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/polyvault/polyvault/gateway"
-)
-
-const (
-	maxValue = 1 << 20 // bytes
-	maxName  = 1024    // bytes of a key, index, member or owner
-	maxNonce = 64      // bytes
 )
 
 // Write implements [gateway.Store]. A write is known by its nonce as long as no
@@ -27,7 +19,7 @@ func (s *Store) Write(ctx context.Context, w gateway.Write) (gateway.Written, er
 	if err := ctx.Err(); err != nil {
 		return gateway.Written{}, failed(op, err)
 	}
-	if err := validate(w); err != nil {
+	if err := w.Validate(); err != nil {
 		return gateway.Written{}, failed(op, err)
 	}
 	var replies writeReplies
@@ -59,7 +51,7 @@ type writeReplies struct {
 func (s *Store) queueWrite(ctx context.Context, p redis.Pipeliner, w gateway.Write, full bool) writeReplies {
 	keys := []string{s.entryKey(w.Key)}
 	args := []any{
-		strconv.FormatUint(w.Expect, 10), strconv.FormatUint(w.Expect+1, 10),
+		strconv.FormatUint(w.Expect, 10), strconv.FormatUint(w.Next(), 10),
 		w.Nonce, milliseconds(w.TTL), w.Value, 0, 0,
 	}
 	if !s.cluster {
@@ -89,7 +81,7 @@ func (r writeReplies) written(w gateway.Write) (gateway.Written, error) {
 	switch {
 	case fields[0] == int64(1):
 		out.Applied = true
-		out.Current = gateway.Entry{Value: w.Value, Version: w.Expect + 1}
+		out.Current = gateway.Entry{Value: w.Value, Version: w.Next()}
 	case fields[1] == "0": // there is none, and so no data either
 	case len(fields) == 5:
 		if out.Current, err = parseEntry(fields[1], fields[4]); err != nil {
@@ -154,34 +146,4 @@ func (s *Store) followUp(ctx context.Context, w gateway.Write, out *gateway.Writ
 // milliseconds rounds up: 0 would mean for ever.
 func milliseconds(ttl time.Duration) int64 {
 	return int64((ttl + time.Millisecond - 1) / time.Millisecond)
-}
-
-// validate keeps what this store accepts equal to what the embedded one does.
-func validate(w gateway.Write) error {
-	switch {
-	case len(w.Value) > maxValue:
-		return fmt.Errorf("the value has %d bytes; at most %d are stored", len(w.Value), maxValue)
-	case w.Nonce == "" || len(w.Nonce) > maxNonce:
-		return fmt.Errorf("the nonce must have 1 to %d bytes", maxNonce)
-	case w.TTL < 0:
-		return errors.New("the time to live must not be negative")
-	case w.Expect == ^uint64(0):
-		return errors.New("the expected version has no successor")
-	}
-	names := []string{w.Key}
-	for _, m := range w.Add {
-		names = append(names, m.Index, m.Member)
-	}
-	for _, m := range w.Remove {
-		names = append(names, m.Index, m.Member)
-	}
-	for _, c := range slices.Concat(w.Claims, w.Release) {
-		names = append(names, c.Key, c.Owner)
-	}
-	for _, name := range names {
-		if name == "" || len(name) > maxName {
-			return fmt.Errorf("a key, index, member or owner must have 1 to %d bytes", maxName)
-		}
-	}
-	return nil
 }
