@@ -190,7 +190,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	}
 	ins, callErr := c.call(ctx, m, src, res.Loaded[0])
 	if callErr == nil {
-		created, err = c.complete(ctx, m.p, src, next, ins)
+		created, err = c.stored(ctx, m.p, src, next, ins)
 		return next, true, created, err
 	}
 	e := c.inRequest(callErr, cand.Source)
