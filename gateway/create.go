@@ -184,6 +184,11 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 			return next, true, created, err
 		}
 	}
+	if s.forgot() {
+		if next, done, created, err = c.recall(ctx, m.p, next); done {
+			return next, true, created, err
+		}
+	}
 	if s.now().Sub(start)+m.p.timeout > s.lease {
 		created, err = c.notDone(ctx, next, storeError("create", errLate))
 		return next, true, created, err

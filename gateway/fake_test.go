@@ -400,6 +400,13 @@ func (w *world) another(edit ...func(*Config)) *world {
 	return out
 }
 
+// swept is one sweep, and the work that it begins.
+func (w *world) swept(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	return w.sweep(ctx, &work)
+}
+
 func alone(c *Config) { c.Routes[0].Providers = []string{"alpha"} }
 
 var errForeign = errors.New("not a normalize.Error")

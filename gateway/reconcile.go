@@ -5,21 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
 )
 
-// reconcileAtOnce is how many records one gateway works on at the same time.
-const reconcileAtOnce = 4
-
 // Reconcile drives every unfinished record to an end until ctx is done. It runs in
 // every gateway; they share the work through leases, without a leader.
 func (s *Service) Reconcile(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
 	t := time.NewTicker(s.reconcileEvery)
 	defer t.Stop()
 	for {
@@ -27,47 +26,81 @@ func (s *Service) Reconcile(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			if err := s.sweep(ctx, &work); err != nil && ctx.Err() == nil {
 				s.log.Warn("the reconciler could not look for work", zap.Error(err))
 			}
 		}
 	}
 }
 
-// sweep works on everything that is due now.
-func (s *Service) sweep(ctx context.Context) error {
+// sweepPages bounds how many pages of due records one sweep reads.
+const sweepPages = 10
+
+// sweep begins to work on everything that is due now, as far as each provider's share
+// of look-ups allows. What it leaves out is still due at the next one.
+func (s *Service) sweep(ctx context.Context, work *sync.WaitGroup) error {
 	now, err := s.nowAtStore(ctx)
 	if err != nil {
 		return err
 	}
-	members, err := s.store.Scan(ctx, indexDue, "", scanPage, false)
-	if err != nil {
-		return storeError("reconcile", err)
-	}
-	until := timeKey(now) + "~" // after every member of this moment
-	members = slices.DeleteFunc(members, func(m string) bool { return m > until })
-	recs, err := s.loadMembers(ctx, "reconcile", members)
-	if err != nil {
-		return err
-	}
-	var g errgroup.Group
-	g.SetLimit(reconcileAtOnce)
-	for i, rec := range recs {
-		if rec == nil {
-			continue
+	until, after := timeKey(now)+"~", "" // until: after every member of this moment
+	for range sweepPages {
+		members, err := s.store.Scan(ctx, indexDue, after, scanPage, false)
+		if err != nil {
+			return storeError("reconcile", err)
 		}
-		g.Go(func() error {
-			if stale := (Member{indexDue, members[i]}); !slices.Contains(rec.members(), stale) {
-				s.dropMember(ctx, *rec, stale)
-				return nil
+		more := len(members) == scanPage
+		due := slices.DeleteFunc(members, func(m string) bool { return m > until })
+		recs, err := s.loadMembers(ctx, "reconcile", due)
+		if err != nil {
+			return err
+		}
+		for i, rec := range recs {
+			if rec != nil {
+				s.workOn(ctx, work, *rec, Member{indexDue, due[i]})
 			}
-			if _, err := s.settle(ctx, *rec); err != nil && ctx.Err() == nil {
-				s.log.Info("a record could not be settled yet", zap.String("instrument", rec.ID), zap.Error(err))
-			}
+		}
+		if !more || len(due) < scanPage {
 			return nil
-		})
+		}
+		after = due[len(due)-1]
 	}
-	return g.Wait()
+	return nil
+}
+
+// workOn settles one record in the background, if its provider may be asked now.
+func (s *Service) workOn(ctx context.Context, work *sync.WaitGroup, rec stored, found Member) {
+	if !slices.Contains(rec.members(), found) {
+		s.dropMember(ctx, rec, found)
+		return
+	}
+	share := &s.noShare
+	if p := s.providers[rec.settledAt()]; p != nil {
+		share = &p.share
+	}
+	if !share.take(rec.ID) {
+		return
+	}
+	work.Go(func() {
+		defer share.give(rec.ID)
+		if _, err := s.settle(ctx, rec); err != nil && ctx.Err() == nil {
+			s.log.Info("a record could not be settled yet", zap.String("instrument", rec.ID), zap.Error(err))
+		}
+	})
+}
+
+// settledAt is the provider that must be asked to settle the record.
+func (r Record) settledAt() string {
+	switch {
+	case len(r.Late) > 0 && r.State == StateCompleted:
+		return r.Late[0].Provider
+	case r.Doubt != nil && !r.unfinished():
+		return r.Doubt.Provider
+	case len(r.Attempts) > 0:
+		return r.Attempts[len(r.Attempts)-1].Provider
+	default:
+		return ""
+	}
 }
 
 // dropMember removes an index entry that its record does not have: what a crash

@@ -104,7 +104,7 @@ func TestFiftyTokensOfOneCardAtTheSameTime(t *testing.T) {
 								return
 							}
 							time.Sleep(time.Second)
-							_ = w.sweep(context.Background())
+							_ = w.swept(context.Background())
 						}
 					})
 				}
@@ -114,7 +114,7 @@ func TestFiftyTokensOfOneCardAtTheSameTime(t *testing.T) {
 				}
 				for range 20 {
 					time.Sleep(time.Minute)
-					require.NoError(t, w.sweep(t.Context()))
+					require.NoError(t, w.swept(t.Context()))
 				}
 				require.Equal(t, 2, w.a.live(), "and the one that made the customer")
 				read, err := w.Get(t.Context(), acme, ids[0], false)
@@ -144,7 +144,7 @@ func TestAClaimedCardWhoseGatewayDiedIsFinished(t *testing.T) {
 		require.Equal(t, 2, w.a.live())
 		for range 10 {
 			time.Sleep(untilLeaseEnds)
-			require.NoError(t, w.sweep(t.Context()))
+			require.NoError(t, w.swept(t.Context()))
 		}
 		require.Equal(t, 1, w.a.live())
 		second := w.stores(t, acme, input("cus", tokenOfVisa("two")), "key 2")
