@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -156,6 +157,19 @@ func (m *memStore) Scan(ctx context.Context, index, after string, limit int, rev
 		slices.Reverse(all)
 	}
 	return all[:min(limit, len(all))], nil
+}
+
+func (m *memStore) Dump(_ context.Context, fn func(string, Entry) error) error {
+	m.mu.Lock()
+	keys := slices.Sorted(maps.Keys(m.entries))
+	entries := m.load(keys)
+	m.mu.Unlock()
+	for i, key := range keys {
+		if err := fn(key, entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *memStore) Ping(context.Context) error { return nil }
