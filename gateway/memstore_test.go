@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -185,6 +186,19 @@ func (m *memStore) forget(keys ...string) {
 		}
 	}
 	m.forgot = time.Now()
+}
+
+func (m *memStore) Dump(_ context.Context, fn func(string, Entry) error) error {
+	m.mu.Lock()
+	keys := slices.Sorted(maps.Keys(m.entries))
+	entries := m.load(keys)
+	m.mu.Unlock()
+	for i, key := range keys {
+		if err := fn(key, entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *memStore) Ping(context.Context) error { return nil }
