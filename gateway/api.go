@@ -26,6 +26,15 @@ type Read struct {
 	Age        time.Duration // since the view was last seen at the provider; for Stale
 }
 
+// Changed is the answer to a change.
+type Changed struct {
+	Instrument *normalize.Instrument // as it is now; nil after a delete, and for a customer
+	Provider   string                // the provider that holds it
+	Customer   *normalize.Customer
+	Created    bool // the customer was not known before
+	Replayed   bool // the answer to an earlier request with the same key
+}
+
 // Failure is an error of a request that reached the record: what was tried, and
 // where the caller can look it up.
 type Failure struct {

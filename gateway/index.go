@@ -15,6 +15,21 @@ func recordKey(id string) string { return id }
 
 func customerEntryKey(tenant, customer string) string { return "cus/" + tenant + "/" + customer }
 
+// keyUseKey is where it is written down what an idempotency key was used for. The
+// key itself is never stored.
+func keyUseKey(key ReferenceKey, tenant, idempotencyKey string) string {
+	return "idem/" + tenant + "/" + hex.EncodeToString(key.mac("idempotency", tenant, idempotencyKey)[:16])
+}
+
+// keyUseKeys are the places under every reference key, the current one first.
+func (s *Service) keyUseKeys(tenant, idempotencyKey string) []string {
+	out := make([]string, len(s.keys))
+	for i, key := range s.keys {
+		out[i] = keyUseKey(key, tenant, idempotencyKey)
+	}
+	return out
+}
+
 // isNumberClaim tells a claim on a number from one on a place.
 func isNumberClaim(claim string) bool { return strings.HasPrefix(claim, "num/") }
 

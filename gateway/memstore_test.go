@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -222,4 +223,15 @@ func (m *memStore) indexed() []Member {
 		}
 	}
 	return out
+}
+
+// forget drops the entries under a prefix, as if their time were over.
+func (m *memStore) forget(prefix string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k := range m.entries {
+		if strings.HasPrefix(k, prefix) {
+			delete(m.entries, k)
+		}
+	}
 }
