@@ -66,8 +66,23 @@ type Operation struct {
 	Outcome    normalize.Outcome `json:"outcome"`
 	Instrument string            `json:"instrument_id,omitempty"` // set once it exists; another's id if this request was a duplicate
 	Attempts   []AttemptView     `json:"attempts"`
+	Advice     string            `json:"advice,omitempty"` // what can be done about it; for people
 	CreatedAt  time.Time         `json:"created_at"`
 	UpdatedAt  time.Time         `json:"updated_at"`
+}
+
+// ListOperationsInput selects operations.
+type ListOperationsInput struct {
+	State  State  // StateUnknown or StateManual
+	Limit  int    // 1–100; 0 is 20
+	Cursor string // OperationPage.NextCursor; "" for the first page
+}
+
+// OperationPage is one page of operations.
+type OperationPage struct {
+	Data       []Operation `json:"data"`
+	HasMore    bool        `json:"has_more"`
+	NextCursor string      `json:"next_cursor,omitempty"`
 }
 
 // ListInput selects stored instruments.

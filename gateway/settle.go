@@ -115,10 +115,16 @@ func (r Record) absent(now time.Time, settle time.Duration) (Record, error) {
 	if now.Before(r.AbsentAt.Add(settle)) {
 		return r.released(), nil
 	}
+	return r.notStored(now), nil
+}
+
+// notStored ends an attempt that was proved not executed. It may only be tried
+// again where it was looked for.
+func (r Record) notStored(now time.Time) Record {
 	provider := r.Attempts[len(r.Attempts)-1].Provider
 	r = r.withEnd(normalize.NotSent, normalize.OutcomeUnknown, now).settled()
 	r.State, r.Pinned, r.Claims = StateFailed, provider, nil
-	return r, nil
+	return r
 }
 
 const (
