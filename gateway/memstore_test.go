@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -265,4 +266,15 @@ func (m *memStore) indexed() []Member {
 		}
 	}
 	return out
+}
+
+// expire drops the entries under a prefix, as if their time were over.
+func (m *memStore) expire(prefix string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k := range m.entries {
+		if strings.HasPrefix(k, prefix) {
+			delete(m.entries, k)
+		}
+	}
 }

@@ -36,7 +36,7 @@ func rooms() []room {
 		{"adapters/internal/rest", []string{"normalize"}, []string{"github.com/go-json-experiment/json"}},
 		{"adapters/fault", nil, nil},
 		{"adapters/standin", []string{"adapters/fault"}, nil},
-		{"gateway", []string{"normalize", "adapters"}, []string{"github.com/sony/gobreaker/v2", "go.uber.org/zap", "golang.org/x/sync/errgroup", "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json"}},
+		{"gateway", []string{"normalize", "adapters"}, []string{"github.com/sony/gobreaker/v2", "go.uber.org/zap", "golang.org/x/sync/errgroup", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json"}},
 		{"gateway/redisstore", []string{"gateway", "normalize"}, []string{"github.com/redis/go-redis/v9"}},
 		{"gateway/boltstore", []string{"gateway", "gateway/internal/groupcommit"}, []string{"go.etcd.io/bbolt"}},
 		{"gateway/internal/groupcommit", nil, nil},
