@@ -16,8 +16,8 @@ import (
 	"github.com/polyvault/polyvault/gateway/client"
 )
 
-// apiKeyVariable holds the API key for the commands that call a gateway.
-const apiKeyVariable = "POLYVAULT_API_KEY"
+// keyVariable holds the API key for the commands that call a gateway.
+const keyVariable = "POLYVAULT_API_KEY"
 
 // remote is how a running gateway is called.
 type remote struct {
@@ -31,13 +31,15 @@ func newOperations() *cobra.Command {
 		Use:   "operations",
 		Short: "Show and settle creates of which nobody knows yet what became of them",
 		Long: "Show and settle creates of which nobody knows yet what became of them, at a running gateway.\n" +
-			"The API key comes from " + apiKeyVariable + " or --api-key-file; it needs instruments:read, and instruments:write for retry and fail.",
+			"The API key comes from " + keyVariable + " or --api-key-file; it needs instruments:read, and instruments:write for retry and fail.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usagef("a command is required: list, show, retry or fail") },
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("a command is required: list, show, retry or fail")
+		},
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&r.url, "url", "http://127.0.0.1:8080", "the gateway's address")
-	flags.StringVar(&r.keyFile, "api-key-file", "", "a file with the API key; default: "+apiKeyVariable)
+	flags.StringVar(&r.keyFile, "api-key-file", "", "a file with the API key; default: "+keyVariable)
 	flags.BoolVar(&r.json, "json", false, "print JSON, one operation a line")
 	cmd.AddCommand(
 		newOperationsList(r),
@@ -100,7 +102,7 @@ func (r *remote) onOne(name, short string, do func(*client.Client, context.Conte
 }
 
 func (r *remote) open() (*client.Client, error) {
-	key := os.Getenv(apiKeyVariable)
+	key := os.Getenv(keyVariable)
 	if r.keyFile != "" {
 		b, err := os.ReadFile(r.keyFile)
 		if err != nil {
@@ -109,7 +111,7 @@ func (r *remote) open() (*client.Client, error) {
 		key = string(b)
 	}
 	if key = strings.TrimSpace(key); key == "" {
-		return nil, usagef("an API key is required: set %s, or --api-key-file", apiKeyVariable)
+		return nil, usagef("an API key is required: set %s, or --api-key-file", keyVariable)
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 	c, err := client.New(r.url, key, client.Options{HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, Retries: 2})
