@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,6 +246,32 @@ func requireIndexed(t *testing.T, w *world) {
 		want = append(want, r.members()...)
 	}
 	require.ElementsMatch(t, want, w.store.indexed())
+}
+
+func TestOneKeyAtTheSameTimeChangesOnce(t *testing.T) {
+	t.Parallel()
+	w, ins, _ := one(t)
+	gateways := []*world{w, w.another()}
+	var wg sync.WaitGroup
+	answers, errs := make([]Changed, 100), make([]error, 100)
+	for i := range answers {
+		wg.Go(func() {
+			answers[i], errs[i] = gateways[i%2].Change(t.Context(), acme, "change", changesOf(ins)["update"])
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for i, err := range errs {
+		if err != nil {
+			codeIs(t, err, normalize.IdempotencyKeyInUse, normalize.Unknown)
+			continue
+		}
+		answers[i].Replayed = false
+		seen[asJSON(t, answers[i])] = true
+	}
+	require.Len(t, seen, 1, "every answer is the same")
+	require.Equal(t, 1, w.a.count("update"))
+	require.Equal(t, 1, w.a.count("set_default"))
 }
 
 func TestAChangeThatIsInFlight(t *testing.T) {

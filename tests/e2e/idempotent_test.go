@@ -15,7 +15,13 @@ import (
 // breakNext makes the next request with that method to a stand-in happen without an answer.
 func breakNext(t *testing.T, addr, method string) {
 	t.Helper()
-	b, err := json.Marshal([]fault.Rule{{Method: method, Fault: fault.CommitThenDrop, Times: 1}})
+	putFaults(t, addr, fault.Rule{Method: method, Fault: fault.CommitThenDrop, Times: 1})
+}
+
+// putFaults replaces the faults of a stand-in.
+func putFaults(t *testing.T, addr string, rules ...fault.Rule) {
+	t.Helper()
+	b, err := json.Marshal(append([]fault.Rule{}, rules...))
 	require.NoError(t, err)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+addr+"/_sandbox/faults", bytes.NewReader(b))
 	require.NoError(t, err)
