@@ -216,6 +216,8 @@ func TestACreateAndAChangeDoNotShareAKey(t *testing.T) {
 		require.Equal(t, "cus-2", w.stores(t, acme, input("cus-2", card(amex)), "change").Instrument.CustomerID)
 		require.Equal(t, creates+1, w.a.count("create"))
 		requireIndexed(t, w)
+		_, err = w.Change(t.Context(), acme, "change", DeactivateInstrument{ins.ID})
+		codeIs(t, err, normalize.IdempotencyKeyReused, normalize.NotSent) // and is a create's from then on
 	})
 	t.Run("both at the same time", func(t *testing.T) {
 		t.Parallel()
