@@ -76,10 +76,10 @@ func TestStaleMembersAreNotListed(t *testing.T) {
 		done := w.stores(t, acme, input("cus", card(visa)), "goes well").Instrument
 		manual := w.givesUp(t, "manual", mastercard, false)
 		index := w.store.indexes[indexByState(acme, StateManual)]
-		for _, place := range []string{"0", "1", "2", "3"} {
+		for _, place := range []string{"00000", "00001", "00002", "00003"} {
 			index[member(place, done.ID)] = true
 		}
-		index[member("4", "ins_00000000000000000000000000")] = true
+		index[member("00004", "ins_00000000000000000000000000")] = true
 		page, err := w.ListOperations(t.Context(), acme, ListOperationsInput{State: StateManual, Limit: 1})
 		require.NoError(t, err)
 		require.Equal(t, OperationPage{Data: []Operation{manual}}, page)
