@@ -471,6 +471,24 @@ func TestAnOldOwnerGetsTheNewOnesAnswer(t *testing.T) {
 	})
 }
 
+func TestAGatewayThatSleptAfterItsAttemptSendsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, ins, _ := one(t)
+		w.store.fail(func(n int, _ Write) fate {
+			if n == 1 {
+				time.Sleep(20 * time.Second) // stopped, or the store's answer was: its lease may soon be over
+			}
+			return works
+		})
+		_, err := w.Change(t.Context(), acme, "change", DeactivateInstrument{ins.ID})
+		codeIs(t, err, normalize.StoreUnavailable, normalize.NotSent)
+		require.Zero(t, w.a.count("deactivate"))
+		_, err = w.Change(t.Context(), acme, "change", DeactivateInstrument{ins.ID})
+		require.NoError(t, err, "the key is free at once")
+	})
+}
+
 func TestAStoreThatFailsBeforeAChange(t *testing.T) {
 	t.Parallel()
 	for _, f := range []fate{failsBefore, failsAfter, hangs} {
