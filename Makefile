@@ -8,7 +8,12 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 GENERATED     = $(shell find . -name '*.gen.go' -not -path './node_modules/*' | sort)
 FUZZTIME     ?= 30s
 
-.PHONY: build check test chaos interop bench fuzz demo docker redis-server clean
+.PHONY: help build check test chaos interop bench fuzz demo docker redis-server clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do \
+		printf '%-10s %s\n' "$$target" "$$text"; \
+	done
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/polyvault ./cmd/polyvault
@@ -65,7 +70,7 @@ docker: ## checks Dockerfile and docker-compose.yml without building
 	docker compose config --quiet
 	docker build --check .
 
-clean:
+clean: ## removes bin/
 	rm -rf bin
 
 # The linter is built from source at a pinned version, unless that very version is
