@@ -1,0 +1,115 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// hit is one fault of a run: what happens at the n-th point.
+type hit struct {
+	n int
+	mishap
+}
+
+// run is one run of a scene.
+type run struct {
+	points []point // that the first gateway passed, and what could have happened there
+	wrong  []string
+	trace  []string
+}
+
+// perform runs a scene once, with faults at some of the points that gateways pass
+// from the moment that the act begins.
+func perform(t *testing.T, sc scene, provider string, comeBack bool, hits ...hit) (out run) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		w := newGalaxy(2, 0)
+		defer w.close()
+		p := play{w: w, provider: provider, comeBack: comeBack}
+		w.clients.script("setup", func(ctx context.Context) { sc.before(ctx, p) })
+		if !w.run(inTime, w.quiet) {
+			out.wrong = append(out.wrong, "the scene cannot be set")
+			return
+		}
+		w.meet = func(at *waiting) mishap {
+			if len(at.mishaps()) == 0 || at.what == idleScan {
+				return none
+			}
+			out.points = append(out.points, at.point)
+			for _, h := range hits {
+				if h.n == len(out.points)-1 {
+					return h.mishap
+				}
+			}
+			return none
+		}
+		w.clients.script("client", func(ctx context.Context) { sc.act(ctx, p) })
+		if !w.run(inTime, w.clients.idle) {
+			out.wrong = append(out.wrong, "W: the clients get no answers")
+		}
+		out.wrong = append(out.wrong, w.rest(15*time.Minute)...)
+		if len(out.wrong) == 0 {
+			out.wrong = w.resolved()
+		}
+		out.trace = w.trace
+	})
+	return out
+}
+
+// idleScan is what a reconciler does all the time; a fault there is one of the next thing it does.
+const idleScan = "scan due"
+
+// Every point at which a gateway can be hit, one fault after the other, at every
+// provider, with a client that comes back and with one that never does.
+func TestEveryPointSurvivesEveryFault(t *testing.T) {
+	t.Parallel()
+	for _, provider := range append(providers(), "") {
+		t.Run(name(provider), func(t *testing.T) {
+			t.Parallel()
+			points, runs := 0, 0
+			begin := time.Now()
+			for _, sc := range scenes() {
+				if provider == "" && strings.HasPrefix(sc.name, "adoption") {
+					continue // a reference names its provider
+				}
+				for _, comeBack := range []bool{true, false} {
+					plain := perform(t, sc, provider, comeBack)
+					require.Empty(t, plain.wrong, "%s, without a fault", sc.name)
+					points += len(plain.points)
+					for n, at := range plain.points {
+						for _, f := range at.mishaps() {
+							runs++
+							got := perform(t, sc, provider, comeBack, hit{n, f})
+							if len(got.wrong) > 0 {
+								t.Errorf("%s; the client comes back: %v; %s at point %d, %s:\n%s\n%s", sc.name, comeBack, f, n, at,
+									strings.Join(got.wrong, "\n"), tail(got.trace))
+							}
+						}
+					}
+				}
+			}
+			t.Logf("%s: %d points, %d runs, %v", name(provider), points, runs, time.Since(begin).Round(time.Millisecond))
+		})
+	}
+}
+
+func name(provider string) string {
+	if provider == "" {
+		return "route of three"
+	}
+	return provider
+}
+
+// tail is the end of a trace that a reader can take in.
+func tail(trace []string) string {
+	if n := len(trace) - 60; n > 0 {
+		trace = append([]string{fmt.Sprintf("(%d lines before)", n)}, trace[n:]...)
+	}
+	return strings.Join(trace, "\n")
+}
