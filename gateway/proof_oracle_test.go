@@ -134,9 +134,12 @@ const secretCode = "7391"
 
 // secrets searches the store and the logs.
 func (w *galaxy) secrets() []string {
-	numbers := regexp.MustCompile(`\b(4111111111111111|400000000000\d{4}|` + secretCode + `)\b`)
 	var wrong []string
 	for name, text := range map[string]string{"store": w.store.text(), "log": w.log.text()} {
+		if !strings.Contains(text, "4111111111111111") && !strings.Contains(text, "400000000000") && !strings.Contains(text, secretCode) {
+			continue // the search below is slow
+		}
+		numbers := regexp.MustCompile(`\b(4111111111111111|400000000000\d{4}|` + secretCode + `)\b`)
 		if at := numbers.FindStringIndex(text); at != nil {
 			wrong = append(wrong, fmt.Sprintf("P: the %s holds a number: …%s…", name, text[max(0, at[0]-60):min(len(text), at[1]+20)]))
 		}

@@ -110,6 +110,7 @@ func (w *galaxy) close() {
 		g.stop()
 	}
 	w.end()
+	time.Sleep(time.Minute) // longer than anything waits on its way to the next point
 }
 
 // logged is what the gateways log, for a search.
