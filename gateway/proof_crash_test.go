@@ -88,7 +88,7 @@ func TestEveryPointSurvivesEveryFault(t *testing.T) {
 							got := perform(t, sc, provider, comeBack, hit{n, f})
 							if len(got.wrong) > 0 {
 								t.Errorf("%s; the client comes back: %v; %s at point %d, %s:\n%s\n%s", sc.name, comeBack, f, n, at,
-									strings.Join(got.wrong, "\n"), tail(got.trace))
+									strings.Join(got.wrong, "\n"), tail(got.trace, false))
 							}
 						}
 					}
@@ -106,9 +106,9 @@ func name(provider string) string {
 	return provider
 }
 
-// tail is the end of a trace that a reader can take in.
-func tail(trace []string) string {
-	if n := len(trace) - 60; n > 0 {
+// tail is the end of a trace that a reader can take in, or all of it.
+func tail(trace []string, all bool) string {
+	if n := len(trace) - 60; n > 0 && !all {
 		trace = append([]string{fmt.Sprintf("(%d lines before)", n)}, trace[n:]...)
 	}
 	return strings.Join(trace, "\n")

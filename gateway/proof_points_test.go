@@ -83,6 +83,7 @@ type schedule struct {
 	over    bool
 	wake    chan struct{}
 	trace   []string
+	verbose bool // trace every point
 	pick    func(n int) int       // which of n to let run
 	meet    func(*waiting) mishap // what it meets
 	crashed func(*gate)           // a gateway died
@@ -161,8 +162,8 @@ func (s *schedule) release(w *waiting) {
 	} else if f == freeze {
 		f = none
 	}
-	if f != none || w.thaw != none {
-		s.note("%s %s: %s", w.actor, w.point, cmp.Or(f, "thaws"))
+	if f != none || w.thaw != none || s.verbose {
+		s.note("%s %s: %s", w.actor, w.point, cmp.Or(f, "goes on"))
 	}
 	switch {
 	case f == crash:
