@@ -20,7 +20,11 @@ func (s *Service) lateResult(ctx context.Context, cur stored, p *Provider, ins a
 	token := tokenOf(p, normalize.RolePrimary, ins, s.clock.at(s.now()))
 	for range 10 {
 		if cur.open() && cur.State != StateSending {
-			return s.adoptFound(ctx, cur, p, ins, false, cur.Want, cur.Doubt)
+			after, err := s.adoptFound(ctx, cur, p, ins, false, cur.Want, cur.Doubt)
+			if err != nil || after.version == cur.version {
+				return after, err
+			}
+			cur = after // adopted, unless somebody else was faster
 		}
 		if cur.State == StateCompleted {
 			if has, err := s.has(ctx, cur, token); has || err != nil {
@@ -92,9 +96,15 @@ func (s *Service) dropOrphan(ctx context.Context, cur stored, t Token) (stored, 
 	if err != nil {
 		return cur, err
 	}
-	_, err = call(ctx, p, p.write, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, remove(ctx, t.References)
-	})
+	orphan := cur
+	orphan.Tokens = []Token{t}
+	err = s.callDelete(ctx, p, orphan, remove)
+	if normalize.CodeOf(err) == normalize.DefaultInstrumentInUse {
+		// It came first, so that the provider made it the customer's default.
+		if err = s.promoteAtProvider(ctx, p, orphan); err == nil {
+			err = s.callDelete(ctx, p, orphan, remove)
+		}
+	}
 	if err == nil {
 		s.log.Warn("a surplus instrument was deleted at the provider", zap.String("instrument", cur.ID),
 			zap.String("provider", t.Provider), zap.Any("references", t.References))

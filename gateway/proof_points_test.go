@@ -83,7 +83,7 @@ type schedule struct {
 	over    bool
 	wake    chan struct{}
 	trace   []string
-	verbose bool // trace every point
+	verbose bool                  // trace every point
 	pick    func(n int) int       // which of n to let run
 	meet    func(*waiting) mishap // what it meets
 	crashed func(*gate)           // a gateway died

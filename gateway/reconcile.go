@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -227,6 +228,7 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 			out.unmapped = append(out.unmapped, item)
 		}
 	}
+	open = slices.DeleteFunc(open, func(m string) bool { return strings.HasPrefix(m, surplusMark) })
 	out.open, out.cut = len(open), len(items) >= maxPerCustomer
 	return out, nil
 }
