@@ -48,6 +48,33 @@ func (s *Service) lateResult(ctx context.Context, cur stored, p *Provider, ins a
 	return cur, internalError("create", errChanged)
 }
 
+// adoptLate completes a record with a result that came after its fence, now that the
+// attempt which was running then has turned out to have had no effect. What the
+// provider does not have any more, or what a rejected request left, is dropped.
+func (s *Service) adoptLate(ctx context.Context, cur stored) (stored, error) {
+	if !cur.open() {
+		return s.dropOrphans(ctx, cur)
+	}
+	t := cur.Late[0]
+	p := s.providers[t.Provider]
+	if p == nil {
+		return cur, unconfigured("late", t.Provider)
+	}
+	ins, err := getAt(ctx, p, t)
+	if err == nil {
+		ins.References = mergeReferences(t.References, ins.References)
+		return s.adoptFound(ctx, cur, p, ins, false, cur.Want, cur.Doubt)
+	}
+	next := cur.Record
+	if normalize.CodeOf(gone("late", err)) == normalize.InstrumentDeleted {
+		next.Late, err = cur.Late[1:], nil
+	} else {
+		next.DueAt = s.clock.at(s.now()).Add(firstBackoff)
+	}
+	after, putErr := s.settled(s.put(ctx, "late", cur, next))
+	return after, errors.Join(err, putErr)
+}
+
 // has reports whether the record, or the one that it is an alias of, lives where the token says.
 func (s *Service) has(ctx context.Context, cur stored, t Token) (bool, error) {
 	if cur.AliasOf != "" {
