@@ -3,8 +3,6 @@ package gateway_test
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -271,9 +269,6 @@ func (c *clients) learned(a *answer) {
 	case operation:
 	}
 }
-
-// keys are those that creates were sent with, sorted.
-func (c *clients) keys() []string { return slices.Sorted(maps.Keys(c.sent)) }
 
 func last4Of(src normalize.Source) string {
 	switch {

@@ -70,8 +70,8 @@ type waiting struct {
 	point
 	gw    *gate
 	actor string
-	go_   chan mishap //nolint:revive // go is a keyword
-	thaw  mishap      // what it meets once its gateway thaws
+	meets chan mishap
+	thaw  mishap // what it meets once its gateway thaws
 }
 
 // schedule lets one goroutine of all gateways run at a time, from one point to the
@@ -106,7 +106,7 @@ func acting(ctx context.Context, name string) context.Context {
 func (g *gate) pass(ctx context.Context, p point) mishap {
 	s := g.w.schedule
 	actor, _ := ctx.Value(actorKey{}).(string)
-	w := &waiting{point: p, gw: g, actor: actor, go_: make(chan mishap, 1)}
+	w := &waiting{point: p, gw: g, actor: actor, meets: make(chan mishap, 1)}
 	s.mu.Lock()
 	switch {
 	case s.over:
@@ -119,7 +119,7 @@ func (g *gate) pass(ctx context.Context, p point) mishap {
 	}
 	s.mu.Unlock()
 	s.nudge()
-	f, ok := <-w.go_
+	f, ok := <-w.meets
 	if !ok {
 		runtime.Goexit()
 	}
@@ -157,10 +157,12 @@ func (s *schedule) next(now time.Time) *waiting {
 // release lets one goroutine meet what it is to meet.
 func (s *schedule) release(w *waiting) {
 	f := w.thaw
-	if f == none {
+	switch f {
+	case none:
 		f = s.meet(w)
-	} else if f == freeze {
-		f = none
+	case freeze:
+		f = none // as if nothing had been
+	default:
 	}
 	if f != none || w.thaw != none || s.verbose {
 		s.note("%s %s: %s", w.actor, w.point, cmp.Or(f, "goes on"))
@@ -176,7 +178,7 @@ func (s *schedule) release(w *waiting) {
 		s.mu.Unlock()
 		return
 	}
-	w.go_ <- f
+	w.meets <- f
 }
 
 func (s *schedule) kill(w *waiting) {
@@ -239,7 +241,7 @@ func (s *schedule) end() {
 	s.mu.Lock()
 	s.over = true
 	for _, w := range slices.Concat(s.queue, s.lost) {
-		close(w.go_)
+		close(w.meets)
 	}
 	s.queue, s.lost = nil, nil
 	s.mu.Unlock()

@@ -35,7 +35,7 @@ func TestRandomSchedulesKeepEveryPromise(t *testing.T) {
 			runs, answered := 0, 0
 			for i := shard; i < n; i += shards {
 				seed := max(1, first) + i
-				got := random(t, uint64(seed), met) //nolint:gosec // a small number
+				got := random(t, uint64(seed), met)
 				runs, answered = runs+1, answered+got.answered
 				if len(got.wrong) > 0 {
 					t.Errorf("POLYVAULT_SEED=%d:\n%s\n%s", seed, strings.Join(got.wrong, "\n"), tail(got.trace, first != 0))
@@ -101,7 +101,7 @@ func random(t *testing.T, seed uint64, met map[mishap]int) (out randomRun) {
 			return f
 		}
 		for i := range 2 + d.IntN(3) {
-			own := newDice(seed, uint64(i+1)) //nolint:gosec // a small number
+			own := newDice(seed, uint64(i+1))
 			w.clients.script(fmt.Sprintf("client-%d", i+1), func(ctx context.Context) { wander(ctx, w, own) })
 		}
 		if !w.run(2*time.Hour, w.clients.idle) {

@@ -109,7 +109,7 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	case freezeLost:
-		w.serve(req, body)
+		_ = w.serve(req, body).Body.Close()
 		return nil, errBroken
 	default:
 	}
@@ -141,7 +141,7 @@ func (w wire) later(ctx context.Context, req *http.Request, body []byte) {
 		defer world.underWay.Add(-1)
 		<-ctx.Done()
 		time.Sleep(time.Second)
-		w.serve(req, body)
+		_ = w.serve(req, body).Body.Close()
 	}()
 }
 
