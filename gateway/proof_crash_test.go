@@ -62,6 +62,9 @@ func perform(t *testing.T, sc scene, provider string, comeBack bool, hits ...hit
 	return out
 }
 
+// enough failures are shown.
+const enough = 3
+
 // idleScan is what a reconciler does all the time; a fault there is one of the next thing it does.
 const idleScan = "scan due"
 
@@ -72,7 +75,7 @@ func TestEveryPointSurvivesEveryFault(t *testing.T) {
 	for _, provider := range append(providers(), "") {
 		t.Run(name(provider), func(t *testing.T) {
 			t.Parallel()
-			points, runs := 0, 0
+			points, runs, failures := 0, 0, 0
 			begin := time.Now()
 			for _, sc := range scenes() {
 				if provider == "" && strings.HasPrefix(sc.name, "adoption") {
@@ -89,6 +92,9 @@ func TestEveryPointSurvivesEveryFault(t *testing.T) {
 							if len(got.wrong) > 0 {
 								t.Errorf("%s; the client comes back: %v; %s at point %d, %s:\n%s\n%s", sc.name, comeBack, f, n, at,
 									strings.Join(got.wrong, "\n"), tail(got.trace, false))
+								if failures++; failures == enough {
+									t.Fatal("and perhaps more: stopped here")
+								}
 							}
 						}
 					}

@@ -21,6 +21,7 @@ import (
 //	X  an id lives at one provider, in one place; a key gives one id
 //	U  nothing stays unfinished, and no index entry without its reason
 //	P  no card number and no security code is in the store or in a log
+//	S  nobody takes a lease that is not over, and no fence goes back
 //	W  a client that keeps asking gets an answer
 
 // rest lets a galaxy come to rest, without faults, and returns what is broken.
@@ -30,7 +31,7 @@ func (w *galaxy) rest(limit time.Duration) []string {
 	if !w.run(limit, w.quiet) {
 		wrong = append(wrong, "U: the gateways do not come to rest: due "+fmt.Sprint(w.store.scan(gateway.IndexDue, "", 10, false)))
 	}
-	wrong = append(wrong, w.clients.wrong...)
+	wrong = append(append(wrong, w.clients.wrong...), w.store.wrong...)
 	wrong = append(wrong, w.stored()...)
 	return append(wrong, w.secrets()...)
 }

@@ -21,6 +21,7 @@ type model struct {
 	entries map[string]modelEntry
 	claims  map[string]string
 	indexes map[string]map[string]bool
+	wrong   []string // writes that no gateway may make
 }
 
 type modelEntry struct {
@@ -58,6 +59,7 @@ func (m *model) write(w gateway.Write) gateway.Written {
 	out := gateway.Written{Now: time.Now()}
 	switch {
 	case e.version == w.Expect:
+		m.watch(w.Key, e.value, w.Value)
 		e = modelEntry{value: slices.Clone(w.Value), version: w.Next(), nonce: w.Nonce}
 		if w.TTL > 0 {
 			e.until = time.Now().Add(w.TTL)
@@ -77,6 +79,24 @@ func (m *model) write(w gateway.Write) gateway.Written {
 	}
 	out.Current, out.Loaded = m.load([]string{w.Key})[0], m.load(w.Load)
 	return out
+}
+
+// watch notes what no write of a record may do: give a lease that is not over to
+// another owner, or take a fence back.
+func (m *model) watch(key string, before, after []byte) {
+	if len(before) == 0 || !gateway.ValidInstrumentID(key) {
+		return
+	}
+	was, err1 := gateway.DecodeRecord(before)
+	is, err2 := gateway.DecodeRecord(after)
+	switch {
+	case err1 != nil || err2 != nil:
+		m.wrong = append(m.wrong, fmt.Sprintf("L: %s cannot be read: %v", key, errors.Join(err1, err2)))
+	case was.Owner != "" && is.Owner != "" && is.Owner != was.Owner && time.Now().Before(was.LeaseEnd):
+		m.wrong = append(m.wrong, fmt.Sprintf("S: %s takes %s from %s, whose lease is not over", is.Owner, key, was.Owner))
+	case is.Fence < was.Fence:
+		m.wrong = append(m.wrong, fmt.Sprintf("S: the fence of %s goes from %d to %d", key, was.Fence, is.Fence))
+	}
 }
 
 // applied makes the changes that go with an entry which was written.
@@ -197,6 +217,9 @@ func (d door) Write(ctx context.Context, w gateway.Write) (gateway.Written, erro
 func (d door) Scan(ctx context.Context, index, after string, limit int, reverse bool) ([]string, error) {
 	return trip(ctx, d, "scan "+index, func() []string { return d.m.scan(index, after, limit, reverse) })
 }
+
+// Dump implements [gateway.Store].
+func (d door) Dump(context.Context, func(string, gateway.Entry) error) error { return nil }
 
 // Ping implements [gateway.Store].
 func (d door) Ping(context.Context) error { return nil }
