@@ -7,8 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // hit is one fault of a run: what happens at the n-th point.
@@ -75,34 +73,46 @@ func TestEveryPointSurvivesEveryFault(t *testing.T) {
 	for _, provider := range append(providers(), "") {
 		t.Run(name(provider), func(t *testing.T) {
 			t.Parallel()
-			points, runs, failures := 0, 0, 0
-			begin := time.Now()
+			begin, points, runs := time.Now(), 0, 0
 			for _, sc := range scenes() {
 				if provider == "" && strings.HasPrefix(sc.name, "adoption") {
 					continue // a reference names its provider
 				}
-				for _, comeBack := range []bool{true, false} {
-					plain := perform(t, sc, provider, comeBack)
-					require.Empty(t, plain.wrong, "%s, without a fault", sc.name)
-					points += len(plain.points)
-					for n, at := range plain.points {
-						for _, f := range at.mishaps() {
-							runs++
-							got := perform(t, sc, provider, comeBack, hit{n, f})
-							if len(got.wrong) > 0 {
-								t.Errorf("%s; the client comes back: %v; %s at point %d, %s:\n%s\n%s", sc.name, comeBack, f, n, at,
-									strings.Join(got.wrong, "\n"), tail(got.trace, false))
-								if failures++; failures == enough {
-									t.Fatal("and perhaps more: stopped here")
-								}
-							}
-						}
+				t.Run(sc.name, func(t *testing.T) {
+					for _, comeBack := range []bool{true, false} {
+						p, r := everyPoint(t, sc, provider, comeBack)
+						points, runs = points+p, runs+r
 					}
-				}
+				})
 			}
 			t.Logf("%s: %d points, %d runs, %v", name(provider), points, runs, time.Since(begin).Round(time.Millisecond))
 		})
 	}
+}
+
+// everyPoint runs a scene once without a fault, to see its points, and then once for
+// every fault at every point.
+func everyPoint(t *testing.T, sc scene, provider string, comeBack bool) (points, runs int) {
+	t.Helper()
+	failures := 0
+	report := func(got run, what string) {
+		if len(got.wrong) == 0 {
+			return
+		}
+		t.Errorf("%s; the client comes back: %v; %s:\n%s\n%s", sc.name, comeBack, what, strings.Join(got.wrong, "\n"), tail(got.trace, false))
+		if failures++; failures == enough {
+			t.Fatal("and perhaps more: stopped here")
+		}
+	}
+	plain := perform(t, sc, provider, comeBack)
+	report(plain, "no fault")
+	for n, at := range plain.points {
+		for _, f := range at.mishaps() {
+			runs++
+			report(perform(t, sc, provider, comeBack, hit{n, f}), fmt.Sprintf("%s at point %d, %s", f, n, at))
+		}
+	}
+	return len(plain.points), runs
 }
 
 func name(provider string) string {
