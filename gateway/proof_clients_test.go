@@ -86,6 +86,10 @@ type clients struct {
 
 const clientPoint = "client"
 
+// patience is how long a client waits: longer than a lease and two look-ups take, and
+// not as long as a gateway is frozen, so that it goes to another one meanwhile.
+const patience = 40 * time.Second
+
 func newClients(w *galaxy) *clients {
 	return &clients{
 		w: w, outside: &gate{w: w, name: clientPoint}, open: make(chan struct{}),
@@ -136,7 +140,7 @@ func (c *clients) ask(ctx context.Context, g *gate, r request) *answer {
 		a.do(acting(context.Background(), name+" at "+g.name))
 		finished = true
 	}()
-	t := time.NewTimer(time.Minute)
+	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {
 	case <-a.done:

@@ -54,13 +54,14 @@ func mutants() []mutant {
 			proof{pkg: "./gateway/redisstore", run: "^TestStore$", says: `--- FAIL: TestStore/.*`},
 		},
 		{
-			"who has lost the fence answers all the same",
+			"who has lost the fence writes over who has it",
 			[]edit{{
 				"gateway/create_end.go",
-				"\t\treturn c.complete(ctx, p, src, done, ins)\n\tcase errors.Is(err, errChanged):\n\t\treturn c.superseded(ctx, p, cur, done, ins)\n",
-				"\t\treturn c.complete(ctx, p, src, done, ins)\n\tcase errors.Is(err, errChanged):\n\t\treturn Created{Instrument: next.instrument(now)}, nil\n",
+				"\tcase errors.Is(err, errChanged) && done.State == StateSending && done.Fence == cur.Fence:\n\t\t// The",
+				"\tcase errors.Is(err, errChanged):\n\t\tcur.version = done.version\n\t\treturn c.complete(ctx, p, src, cur, ins)\n" +
+					"\tcase errors.Is(err, errChanged) && done.State == StateSending && done.Fence == cur.Fence:\n\t\t// The",
 			}},
-			points("a known customer's card", "[DL]"),
+			points("a known customer's card", "[DLS]"),
 		},
 		{
 			"a record is taken while it is leased",
