@@ -69,6 +69,11 @@ func mutants() []mutant {
 			points("one key from two clients at two gateways", "[DS]"),
 		},
 		{
+			"a lease is measured on the gateway's own clock",
+			[]edit{{"gateway/clock.go", "\treturn local.Add(c.ahead).UTC()", "\treturn local.UTC()"}},
+			proof{pkg: "./gateway", run: "^TestAClockThatIsAnHourOffStealsNoLease$", says: `S: .*`},
+		},
+		{
 			"what the provider lists is not looked at",
 			[]edit{{"gateway/reconcile.go", "\titems, err := s.listAt(ctx, out.p, reference)\n", "\tvar items []adapters.Instrument\n"}},
 			points("a known customer's card", "D"),
