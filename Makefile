@@ -7,6 +7,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 GENERATED     = $(shell find . -name '*.gen.go' -not -path './node_modules/*' | sort)
 FUZZTIME     ?= 30s
+PROOF        := ^Test(EveryPoint|TheRecovery|RandomSchedules)
 
 .PHONY: help build check test chaos interop bench fuzz demo docker redis-server clean
 
@@ -28,11 +29,15 @@ check: $(LINT) ## formatting, lint, vet, tidy modules, generated files up to dat
 		echo 'generated files were out of date: commit what go generate wrote' >&2; exit 1; \
 	fi
 
+# The race detector makes the proof of the gateway many times as slow: with it only a
+# part of the proof is run, and then all of it without.
 test: redis-server ## everything that needs no network, with a real redis-server
 	go test -race -shuffle=on ./...
+	go test -run '$(PROOF)' ./gateway
 
 chaos: redis-server ## gateways and Redis killed, frozen and cut off, with the built binary
 	go test -tags chaos -count 1 ./tests/chaos
+	POLYVAULT_SCHEDULES=20000 go test -count 1 -timeout 30m -run '^TestRandomSchedules' ./gateway
 
 redis-server:
 	@if ! command -v redis-server >/dev/null; then \
