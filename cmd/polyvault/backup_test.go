@@ -77,6 +77,7 @@ func (v *vault) resolves(t *testing.T, file string, ids ...string) {
 const (
 	visa       = "4111111111111111"
 	mastercard = "5555555555554444"
+	amex       = "378282246310005"
 )
 
 func succeeds(t *testing.T, args ...string) (stdout, stderr string) {

@@ -169,12 +169,8 @@ func (j *Journal) write(batch [][]byte) error {
 			return err
 		}
 	}
-	if j.out == nil {
-		out, err := j.begin()
-		if err != nil {
-			return err
-		}
-		j.out = out
+	if err := j.needFile(); err != nil {
+		return err
 	}
 	if err := j.out.append(batch); err != nil {
 		return errors.Join(err, j.abandon(j.out.size))
@@ -185,6 +181,28 @@ func (j *Journal) write(batch [][]byte) error {
 	j.out.dirty = false
 	if err := j.out.file.Sync(); err != nil {
 		return errors.Join(err, j.abandon(-1))
+	}
+	return nil
+}
+
+// needFile begins a file if there is none. The caller holds mu.
+func (j *Journal) needFile() (err error) {
+	if j.out == nil {
+		j.out, err = j.begin()
+	}
+	return err
+}
+
+// ready fails if a file is needed and cannot be made: what cannot be kept should not
+// be begun.
+func (j *Journal) ready() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return failed("append", errClosed)
+	}
+	if err := j.needFile(); err != nil {
+		return failed("append", err)
 	}
 	return nil
 }

@@ -273,8 +273,11 @@ func TestAWriteThatIsNotInTheJournalFailsAndIsRepeatable(t *testing.T) {
 		require.ErrorIs(t, err, gateway.ErrStore)
 		require.ErrorIs(t, err, syscall.ENOSPC)
 	}
-	loaded, err := s.Load(t.Context(), "k")
+	_, err := s.Write(t.Context(), gateway.Write{Key: "other", Value: []byte("one"), Nonce: "a"})
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	loaded, err := s.Load(t.Context(), "k", "other")
 	require.NoError(t, err, "what needs no journal works")
+	require.Zero(t, loaded.Entries[1].Version, "what cannot be kept is not begun")
 	require.Equal(t, uint64(1), loaded.Entries[0].Version)
 	d.set(func(d *disk) { d.room = -1 })
 	out, err := s.Write(t.Context(), w)
