@@ -36,7 +36,7 @@ func Restore(ctx context.Context, store Store, key string, from Entry, dryRun bo
 	}
 	have := loaded.Entries[0]
 	for range maxRestoreTries {
-		w, changed, err := state.over(key, have)
+		w, next, changed, err := state.over(key, have)
 		if err != nil || !changed {
 			return RestoredNothing, err
 		}
@@ -55,12 +55,14 @@ func Restore(ctx context.Context, store Store, key string, from Entry, dryRun bo
 			return RestoredNothing, err
 		}
 		if res.Applied {
-			return done, nil
+			return done, onePlaceEach(ctx, store, next, res.Owners)
 		}
 		have = res.Current
 	}
-	return RestoredNothing, fmt.Errorf("%w: an entry is changed by others all the time: restore again", ErrStore)
+	return RestoredNothing, errBusyEntry
 }
+
+var errBusyEntry = fmt.Errorf("%w: an entry is changed by others all the time: restore again", ErrStore)
 
 // restoring is an entry to be restored; record is nil if it is none.
 type restoring struct {
@@ -87,28 +89,36 @@ func restorable(key string, e Entry) (restoring, error) {
 	return restoring{entry: e, record: &stored{rec, e.Version}}, nil
 }
 
-// over is the write that makes the store's entry what it should be.
-func (r restoring) over(key string, have Entry) (w Write, changed bool, err error) {
-	w = Write{Key: key, Expect: have.Version, Nonce: nonce()}
+// over is the write that makes the store's entry what it should be, and the record
+// that it holds then.
+func (r restoring) over(key string, have Entry) (w Write, next stored, changed bool, err error) {
 	if r.record == nil {
-		w.Value, w.Version = r.entry.Value, r.entry.Version
-		return w, r.entry.Version > have.Version, nil
+		w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: r.entry.Version, Nonce: nonce()}
+		return w, stored{}, r.entry.Version > have.Version, nil
 	}
 	cur := stored{version: have.Version}
-	var before []Member
 	if have.Version > 0 {
 		if cur.Record, err = decodeRecord(have.Value); err != nil {
-			return w, false, err
+			return w, next, false, err
 		}
-		before = cur.members()
 	}
-	next, changed := merged(cur, *r.record)
-	if !changed {
-		return w, false, nil
+	if next, changed = merged(cur, *r.record); !changed {
+		return w, next, false, nil
 	}
-	w.Value, w.Version = next.encode(), next.version
+	w = recordWrite(cur, next)
 	if have.Version == 0 {
 		w.Value = r.entry.Value // as it was, to the byte
+	}
+	return w, next, true, nil
+}
+
+// recordWrite replaces a record, with all that follows from it. It claims all names
+// of next, in their order.
+func recordWrite(cur, next stored) Write {
+	w := Write{Key: recordKey(next.ID), Expect: cur.version, Version: next.version, Value: next.encode(), Nonce: nonce()}
+	var before []Member
+	if cur.version > 0 {
+		before = cur.members()
 	}
 	w.Add, w.Remove = indexChange(before, next.members())
 	for _, c := range next.Claims {
@@ -119,5 +129,5 @@ func (r restoring) over(key string, have Entry) (w Write, changed bool, err erro
 			w.Release = append(w.Release, Claim{Key: c, Owner: next.ID})
 		}
 	}
-	return w, true, nil
+	return w
 }

@@ -176,6 +176,56 @@ func TestWhatASecondLifeMayHaveSentIsLookedFor(t *testing.T) {
 	})
 }
 
+// After the loss a list finds the instrument at its provider, as if it were new. The
+// id that was told first stays, and the other one leads to it.
+func TestOneInstrumentIsNotRestoredBesideItself(t *testing.T) {
+	t.Parallel()
+	for _, findsFirst := range []bool{true, false} {
+		t.Run(fmt.Sprint("found before the restore: ", findsFirst), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			first := w.stores(t, acme, input("cus", card(visa)), "key").Instrument
+			before := dumped(t, w.store)
+			customers := slices.DeleteFunc(slices.Clone(before), func(s saved) bool { return ValidInstrumentID(s.key) })
+
+			w.store = newMemStore()
+			w.Service.store = w.store
+			restoreAll(t, w.store, customers)
+			page, err := w.ListCustomer(t.Context(), acme, "cus", 0, "")
+			require.NoError(t, err)
+			require.Len(t, page.Data, 1)
+			found := page.Data[0].ID
+			require.NotEqual(t, first.ID, found)
+			after := dumped(t, w.store)
+
+			if findsFirst {
+				restoreAll(t, w.store, before)
+			} else {
+				w.store = newMemStore()
+				w.Service.store = w.store
+				restoreAll(t, w.store, before)
+				restoreAll(t, w.store, after)
+			}
+			for _, id := range []string{first.ID, found} {
+				got, err := w.Get(t.Context(), acme, id, false)
+				require.NoError(t, err)
+				require.Equal(t, first.ID, got.Instrument.ID)
+			}
+			page, err = w.ListCustomer(t.Context(), acme, "cus", 0, "")
+			require.NoError(t, err)
+			require.Len(t, page.Data, 1)
+			require.Equal(t, first.ID, page.Data[0].ID)
+			for _, rec := range w.store.records() {
+				for _, c := range rec.Claims {
+					require.Equal(t, rec.ID, w.store.owner(c))
+				}
+			}
+			require.NoError(t, w.Delete(t.Context(), acme, found, ScopeProvider))
+			require.Zero(t, w.a.live())
+		})
+	}
+}
+
 // life is the states of a record from begin to end, as its journal has them.
 func life(t *rapid.T, n int, began time.Time, mayBeDeleted bool) (out []saved) {
 	key := testKeys("k1")[0]
