@@ -51,6 +51,13 @@ func (d *disk) set(change func(d *disk)) {
 	change(d)
 }
 
+// count is how often a file was synced.
+func (d *disk) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.syncs
+}
+
 func (f *diskFile) Write(b []byte) (int, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
@@ -225,22 +232,22 @@ func TestWithoutSyncTheDiskFollowsWithinASecond(t *testing.T) {
 		d := newDisk()
 		var told error
 		j := openOn(t, d, Config{Folder: folder, OnError: func(err error) { told = err }})
-		d.syncs = 0
+		d.set(func(d *disk) { d.syncs = 0 })
 		require.NoError(t, j.Append(t.Context(), testEntry(0)))
-		require.Zero(t, d.syncs)
+		require.Zero(t, d.count())
 		time.Sleep(syncEvery + time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, 1, d.syncs)
+		require.Equal(t, 1, d.count())
 		time.Sleep(10 * syncEvery)
 		synctest.Wait()
-		require.Equal(t, 1, d.syncs, "nothing was written")
+		require.Equal(t, 1, d.count(), "nothing was written")
 
-		d.noSync = true
+		d.set(func(d *disk) { d.noSync = true })
 		require.NoError(t, j.Append(t.Context(), testEntry(1)))
 		time.Sleep(syncEvery)
 		synctest.Wait()
 		require.ErrorIs(t, told, syscall.EIO)
-		d.noSync = false
+		d.set(func(d *disk) { d.noSync = false })
 		require.NoError(t, j.Append(t.Context(), testEntry(2)))
 		require.Len(t, files(t, folder), 2, "the file whose sync failed is not written any more")
 		require.NoError(t, j.Close())

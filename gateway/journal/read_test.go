@@ -125,7 +125,7 @@ func TestNothingIsReadableWithoutTheKey(t *testing.T) {
 
 func TestAJournalMayEndAnywhere(t *testing.T) {
 	t.Parallel()
-	b := oneFile(t, journalOf(t, tenEntries()...))
+	b := oneFile(t, journalOf(t, tenEntries()[:3]...))
 	head, all := frames(t, b)
 	for cut := len(head); cut < len(b); cut++ {
 		whole, size := 0, len(head)
@@ -151,7 +151,7 @@ func TestAJournalMayEndAnywhere(t *testing.T) {
 
 func TestAChangedByteIsNoticed(t *testing.T) {
 	t.Parallel()
-	b := oneFile(t, journalOf(t, tenEntries()...))
+	b := oneFile(t, journalOf(t, tenEntries()[:3]...))
 	head, all := frames(t, b)
 	last := len(b) - len(all[len(all)-1])
 	for i := range b {
@@ -160,7 +160,7 @@ func TestAChangedByteIsNoticed(t *testing.T) {
 		got, c, err := read(changed, ring("k1"))
 		if i >= last {
 			require.NoError(t, err, "a damaged end and one that was never written are the same")
-			require.Len(t, got, 9)
+			require.Len(t, got, 2)
 			require.Positive(t, c.Torn)
 			continue
 		}
@@ -225,10 +225,10 @@ func backupOf(tb testing.TB, n int) []byte {
 
 func TestABackupIsWholeOrRefused(t *testing.T) {
 	t.Parallel()
-	b := backupOf(t, 10)
+	b := backupOf(t, 3)
 	got, c, err := read(b, ring("k1"))
 	require.NoError(t, err)
-	require.Len(t, got, 10)
+	require.Len(t, got, 3)
 	require.Equal(t, KindBackup, c.Kind)
 	for i, e := range got {
 		require.Equal(t, testEntry(i).Key, e.Key)
@@ -249,7 +249,7 @@ func TestABackupIsWholeOrRefused(t *testing.T) {
 	_, _, err = read(append(slices.Clone(b), 0), ring("k1"))
 	require.ErrorContains(t, err, "something follows the end")
 	_, all := frames(t, b)
-	_, _, err = read(b[:len(b)-len(all[10])], ring("k1"))
+	_, _, err = read(b[:len(b)-len(all[3])], ring("k1"))
 	require.ErrorContains(t, err, "the backup is cut off")
 }
 
