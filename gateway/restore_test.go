@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,6 +225,64 @@ func TestOneInstrumentIsNotRestoredBesideItself(t *testing.T) {
 			require.Zero(t, w.a.live())
 		})
 	}
+}
+
+// Gateways serve while their store is restored: clients send their keys again, and
+// change what is there already. Each id ends with one instrument, and the answer to
+// its key is the one that was given before the loss.
+func TestARestoreWhileGatewaysServe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const cards = 20
+		w := newWorld()
+		in := func(i int) normalize.CreateInput {
+			out := input(fmt.Sprint("cus", i%5), card(visa))
+			out.Sources[0].Card.ExpYear += i // the same number: also for one customer
+			return out
+		}
+		first := map[string]normalize.Instrument{}
+		for i := range cards {
+			out, err := w.Create(t.Context(), loose, in(i), fmt.Sprint("key", i))
+			require.NoError(t, err)
+			first[out.Instrument.ID] = out.Instrument
+		}
+		require.Equal(t, cards, w.a.live())
+		backup := dumped(t, w.store)
+		time.Sleep(time.Hour)
+		w.store = newMemStore()
+		w.Service.store = w.store
+
+		var wg sync.WaitGroup
+		for part := range 4 {
+			wg.Go(func() {
+				for i := part; i < len(backup); i += 4 {
+					if _, err := Restore(t.Context(), w.store, backup[i].key, backup[i].entry, false); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		for i := range cards {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i%6) * time.Millisecond)
+				_, _ = w.Create(t.Context(), loose, in(i), fmt.Sprint("key", i)) // a conflict may be
+			})
+		}
+		wg.Wait()
+		restoreAll(t, w.store, backup)
+		for range 120 {
+			time.Sleep(time.Second)
+			require.NoError(t, w.sweep(t.Context()))
+		}
+		for id, was := range first {
+			got, err := w.Get(t.Context(), loose, id, true)
+			require.NoError(t, err)
+			require.Equal(t, was.ProviderTokens[0].References, got.Instrument.ProviderTokens[0].References)
+			require.Equal(t, was.CreatedAt, got.Instrument.CreatedAt)
+		}
+		require.Equal(t, cards, w.a.live(), "what was stored a second time is gone")
+	})
 }
 
 // life is the states of a record from begin to end, as its journal has them.
