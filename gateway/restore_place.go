@@ -59,7 +59,11 @@ func sharePlace(ctx context.Context, store Store, id, otherID, claim string) err
 			return err
 		}
 		w := recordWrite(yielder, stored{alias, yielder.version + 1})
-		w.Claims = []Claim{{Key: claim, Owner: keeper.ID}} // as its holder lets go of it
+		for _, c := range yielder.Claims { // what it lets go of, the place first of all
+			if slices.Contains(keeper.Claims, c) {
+				w.Claims = append(w.Claims, Claim{Key: c, Owner: keeper.ID})
+			}
+		}
 		res, err := store.Write(ctx, w)
 		if err != nil || res.Applied {
 			return err

@@ -285,6 +285,61 @@ func TestARestoreWhileGatewaysServe(t *testing.T) {
 	})
 }
 
+// A record that was restored in the middle of its create is followed up like any.
+func TestARestoredDoubtIsSettled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.a.will("create", ambiguous(true))
+		w.a.will("list", cannotBeAsked())
+		op := w.pends(t, input("cus", card(visa)), "key")
+		backup := dumped(t, w.store)
+		w.store = newMemStore()
+		w.Service.store = w.store
+		restoreAll(t, w.store, backup)
+		time.Sleep(untilLeaseEnds)
+		require.NoError(t, w.sweep(t.Context()))
+		got, err := w.Get(t.Context(), acme, op.ID, true)
+		require.NoError(t, err)
+		require.Equal(t, op.ID, got.Instrument.ID)
+		require.Equal(t, 1, w.a.live())
+	})
+}
+
+// Two keys had one card stored at a provider that answers with what it has. The
+// number stays claimed by the one that stays.
+func TestWhoKeepsAPlaceKeepsItsNumber(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.a.upsert = true
+		first := w.stores(t, acme, input("cus", card(visa)), "key").Instrument
+		before := dumped(t, w.store)
+		customers := slices.DeleteFunc(slices.Clone(before), func(s saved) bool { return ValidInstrumentID(s.key) })
+		time.Sleep(time.Hour)
+		w.store = newMemStore()
+		w.Service.store = w.store
+		restoreAll(t, w.store, customers)
+		second := w.stores(t, acme, input("cus", card(visa)), "other").Instrument
+		require.NotEqual(t, first.ID, second.ID)
+		require.Equal(t, 1, w.a.live())
+
+		restoreAll(t, w.store, before)
+		third := w.stores(t, acme, input("cus", card(visa)), "third")
+		require.True(t, third.Deduplicated)
+		require.Equal(t, first.ID, third.Instrument.ID)
+		require.Equal(t, first.ID, w.stores(t, acme, input("cus", card(visa)), "key").Instrument.ID)
+		got, err := w.Get(t.Context(), acme, second.ID, true)
+		require.NoError(t, err)
+		require.Equal(t, first.ID, got.Instrument.ID)
+		for _, rec := range w.store.records() {
+			for _, c := range rec.Claims {
+				require.Equal(t, rec.ID, w.store.owner(c))
+			}
+		}
+	})
+}
+
 // life is the states of a record from begin to end, as its journal has them.
 func life(t *rapid.T, n int, began time.Time, mayBeDeleted bool) (out []saved) {
 	key := testKeys("k1")[0]

@@ -33,7 +33,8 @@ func newRestore() *cobra.Command {
 number of times: what the store has, or has a later state of, stays. Of a folder all
 journal files are read. Every file is read and checked before anything is written.
 Give it the last backup and the journals of all gateways; they may be serving, but
-not with the bbolt file that is restored.`,
+not with the bbolt file that is restored. Make a backup afterwards: what is restored
+is not in the journals that are written now.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: work(func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(file, nil)
@@ -44,7 +45,7 @@ not with the bbolt file that is restored.`,
 		}),
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the configuration file (required)")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check the files and say what would be written")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check the files and say what would be written, an entry that is in several files each time")
 	if err := cmd.MarkFlagRequired("config"); err != nil {
 		panic(err) // a mistake of ours: the flag is defined just above
 	}
