@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -336,4 +337,29 @@ func TestWhatTheStoreCanDoBesidesIsKept(t *testing.T) {
 	require.Equal(t, time.Unix(1, 0), f.ForgotAt())
 	_, ok = Wrap(struct{ gateway.Store }{}, j).(gateway.Forgetful)
 	require.False(t, ok, "a store that cannot forget does not pretend to")
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for name, config := range map[string]Config{"each synced": {Sync: true}, "synced every second": {}} {
+		for _, writers := range []int{1, 32} {
+			b.Run(fmt.Sprintf("%s, %d writers", name, writers), func(b *testing.B) {
+				j := openOn(b, newDisk(), config)
+				e := testEntry(0)
+				e.Value = make([]byte, 1500)
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range writers {
+					wg.Go(func() {
+						for range max(1, b.N/writers) {
+							if err := j.Append(b.Context(), e); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
 }
