@@ -71,7 +71,7 @@ func openJournaled(ctx context.Context, c *config.Config, log *zap.Logger) (gate
 		// A journal promises what its store does.
 		Sync: c.Store.Redis == nil || redisstore.Durability(c.Store.Redis.Durability) == redisstore.Strict,
 		OnError: func(err error) {
-			log.Error("the journal has lost the last second, which the store still has: make a backup", zap.Error(err))
+			log.Error("the journal lacks entries that the store has: make a backup", zap.Error(err))
 		},
 	})
 	if err != nil {

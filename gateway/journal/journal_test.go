@@ -185,6 +185,17 @@ func TestAfterAFullDiskTheNextAppendBeginsAFile(t *testing.T) {
 	require.Len(t, files(t, j.config.Folder), 2)
 }
 
+func TestAFullDiskDoesNotFillWithHeaders(t *testing.T) {
+	t.Parallel()
+	d := newDisk()
+	j := openOn(t, d, Config{Sync: true})
+	for range 10 {
+		d.set(func(d *disk) { d.room = 60 }) // a header, and half a frame
+		require.ErrorIs(t, j.Append(t.Context(), testEntry(1)), syscall.ENOSPC)
+	}
+	require.Empty(t, files(t, j.config.Folder))
+}
+
 func TestAFailedSyncFailsTheAppend(t *testing.T) {
 	t.Parallel()
 	d := newDisk()
@@ -252,6 +263,38 @@ func TestWithoutSyncTheDiskFollowsWithinASecond(t *testing.T) {
 		require.NoError(t, j.Append(t.Context(), testEntry(2)))
 		require.Len(t, files(t, folder), 2, "the file whose sync failed is not written any more")
 		require.NoError(t, j.Close())
+	})
+}
+
+func TestWhatCouldNotBeAppendedIsAppendedOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		var told error
+		j := openOn(t, d, Config{Folder: folder, Sync: true, OnError: func(err error) { told = err }})
+		d.set(func(d *disk) { d.room = 0 })
+		older, newer := testEntry(0), testEntry(0)
+		newer.Version++
+		for _, e := range []Entry{testEntry(1), newer, older} {
+			require.Error(t, j.Append(t.Context(), e))
+		}
+		time.Sleep(3 * syncEvery)
+		synctest.Wait()
+		require.Empty(t, readAll(t, folder))
+		d.set(func(d *disk) { d.room = -1 })
+		time.Sleep(syncEvery)
+		synctest.Wait()
+		require.ElementsMatch(t, []string{"key-000", "key-001"}, readAll(t, folder))
+		time.Sleep(3 * syncEvery)
+		synctest.Wait()
+		require.Len(t, readAll(t, folder), 2, "once")
+		require.NoError(t, told)
+
+		d.set(func(d *disk) { d.room = 0 })
+		require.Error(t, j.Append(t.Context(), testEntry(2)))
+		require.NoError(t, j.Close())
+		require.ErrorContains(t, told, "1 entries are in the store and could not be appended")
 	})
 }
 
