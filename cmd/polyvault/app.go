@@ -66,7 +66,7 @@ func openJournaled(ctx context.Context, c *config.Config, log *zap.Logger) (gate
 	if err != nil || c.Store.Journal == nil {
 		return store, err
 	}
-	j, err := journal.Open(journal.Config{
+	j, err := journal.Open(journal.Config{ //nolint:contextcheck // ctx is the start's; the journal outlives it
 		Folder: c.Store.Journal.Path, Key: referenceKeys(c)[0],
 		// A journal promises what its store does.
 		Sync: c.Store.Redis == nil || redisstore.Durability(c.Store.Redis.Durability) == redisstore.Strict,

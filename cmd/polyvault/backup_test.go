@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/polyvault/polyvault/adapters/rebilly/rebillytest"
 	"github.com/polyvault/polyvault/gateway"
@@ -186,6 +189,35 @@ func TestABboltFileIsBackedUpThroughItsGateway(t *testing.T) {
 	succeeds(t, "restore", "--config", boltFile, writeFile(t, "from redis", stdout))
 	v.resolves(t, boltFile, id)
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(out), "*.tmp"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// breaking is a store that goes away in the middle of a dump.
+type breaking struct{ gateway.Store }
+
+func (b breaking) Dump(_ context.Context, fn func(string, gateway.Entry) error) error {
+	for i := range 1000 {
+		if err := fn(fmt.Sprint(i), gateway.Entry{Value: make([]byte, 100), Version: 1}); err != nil {
+			return err
+		}
+	}
+	return gateway.ErrStore
+}
+
+func TestABackupThatBreaksOffIsAnError(t *testing.T) {
+	t.Parallel()
+	key := gateway.ReferenceKey{ID: "k1", Secret: []byte("canary-reference-key-of-32-bytes")}
+	server := httptest.NewServer(serveBackup(breaking{}, key, zap.NewNop()))
+	t.Cleanup(server.Close)
+	var b bytes.Buffer
+	require.Error(t, fetchBackup(t.Context(), strings.TrimPrefix(server.URL, "http://"), &b))
+	require.NotZero(t, b.Len())
+	_, err := journal.Read(&b, gateway.Keys{key}, func(journal.Entry) error { return nil })
+	require.ErrorIs(t, err, journal.ErrDamaged)
+	out := filepath.Join(t.TempDir(), "backup")
+	require.ErrorIs(t, wholeFile(out, func(io.Writer) error { return gateway.ErrStore }), gateway.ErrStore)
+	left, err := os.ReadDir(filepath.Dir(out))
 	require.NoError(t, err)
 	require.Empty(t, left)
 }

@@ -286,6 +286,17 @@ func TestWhatCouldNotBeAppendedIsAppendedOnceThereIsRoom(t *testing.T) {
 		time.Sleep(syncEvery)
 		synctest.Wait()
 		require.ElementsMatch(t, []string{"key-000", "key-001"}, readAll(t, folder))
+		versions := map[string]uint64{}
+		for _, name := range files(t, folder) {
+			b, err := os.ReadFile(name)
+			require.NoError(t, err)
+			got, _, err := read(b, ring("k1"))
+			require.NoError(t, err)
+			for _, e := range got {
+				versions[e.Key] = e.Version
+			}
+		}
+		require.Equal(t, newer.Version, versions[newer.Key], "the later state, though it came first")
 		time.Sleep(3 * syncEvery)
 		synctest.Wait()
 		require.Len(t, readAll(t, folder), 2, "once")
