@@ -58,8 +58,11 @@ func writes(cmd redis.Cmder) bool {
 	return false
 }
 
-// check returns what the barrier's reply lacks.
+// check returns what the barrier's reply lacks; nil if none was asked for.
 func (b barrier) check(reply redis.Cmder) error {
+	if reply == nil {
+		return nil
+	}
 	if err := reply.Err(); err != nil {
 		return fmt.Errorf("%w: %w", errShort, err)
 	}

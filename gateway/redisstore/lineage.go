@@ -33,6 +33,7 @@ type lineage struct {
 	known   map[string]bool      // ids
 	checked map[string]time.Time // by node: when it last said that it is a master
 	opened  bool                 // ids that are met from now on are new
+	blind   bool                 // the user may not call INFO, of which Open warned
 	forgot  time.Time
 
 	unsaved []string  // ids that are not in the store yet
@@ -63,7 +64,7 @@ func (l *lineage) open(err error) error {
 func (l *lineage) due(node string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.opened && time.Since(l.checked[node]) > lineageAge
+	return l.opened && !l.blind && time.Since(l.checked[node]) > lineageAge
 }
 
 // saw takes in what a server says of its replication.
@@ -85,11 +86,23 @@ func (l *lineage) saw(node string, info map[string]string) {
 	}
 }
 
+// told takes in the reply to INFO replication.
+func (l *lineage) told(node string, info *redis.StringCmd) {
+	switch err := info.Err(); {
+	case err == nil:
+		l.saw(node, parseInfo(info.Val()))
+	case redis.IsPermissionError(err):
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.blind = true
+	}
+}
+
 // connected asks a new connection's server, before the connection is used.
 func (l *lineage) connected(ctx context.Context, cn *redis.Conn) error {
 	text, err := cn.Info(ctx, "replication").Result()
 	if _, refused := errors.AsType[redis.Error](err); refused {
-		return nil // INFO is forbidden: Open warned
+		return nil // a Sentinel may refuse it, too
 	}
 	if err == nil {
 		l.saw("", parseInfo(text))

@@ -64,7 +64,7 @@ func StartReplica(tb testing.TB, master *Server, args ...string) *Server {
 	tb.Helper()
 	host, port := master.hostPort(tb)
 	s := StartServer(tb, append([]string{"--replicaof", host, port}, args...)...)
-	s.awaitLink(tb)
+	s.awaitLink(tb, master)
 	return s
 }
 
@@ -124,14 +124,24 @@ func (s *Server) client() *redis.Client {
 	})
 }
 
-// awaitLink waits until a replica has its master's data.
-func (s *Server) awaitLink(tb testing.TB) {
+// awaitLink waits until a replica has its master's data, and the master counts on it.
+func (s *Server) awaitLink(tb testing.TB, master *Server) {
 	tb.Helper()
+	_, port := s.hostPort(tb)
 	await(tb, "the replica at "+s.Addr+" has its master's data", func() bool {
-		info, err := s.try(tb.Context(), "INFO", "replication")
-		text, ok := info.(string)
-		return err == nil && ok && strings.Contains(text, "master_link_status:up")
+		return strings.Contains(s.replication(tb), "master_link_status:up") &&
+			strings.Contains(master.replication(tb), "port="+port+",state=online")
 	})
+}
+
+func (s *Server) replication(tb testing.TB) string {
+	tb.Helper()
+	info, err := s.try(tb.Context(), "INFO", "replication")
+	text, ok := info.(string)
+	if err != nil || !ok {
+		return ""
+	}
+	return text
 }
 
 func (s *Server) hostPort(tb testing.TB) (host, port string) {
