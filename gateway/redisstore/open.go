@@ -7,9 +7,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// clusterAge is for how long the roles of a Cluster's nodes are taken to be what they
+// were. The client asks again by itself when a node sends it elsewhere, but not when
+// a node is gone: by its default it would keep to a dead master for a minute.
+const clusterAge = time.Second
 
 // Store is a [gateway.Store] in Redis.
 type Store struct {
@@ -45,7 +51,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	switch {
 	case c.Cluster:
-		s.client = redis.NewClusterClient(o.Cluster())
+		cluster := o.Cluster()
+		cluster.ClusterStateReloadInterval = clusterAge
+		s.client = redis.NewClusterClient(cluster)
 	case c.MasterName != "":
 		s.client = redis.NewFailoverClient(o.Failover())
 	default:
