@@ -146,6 +146,8 @@ func TestStrictRefusesWritesWithoutReplicas(t *testing.T) {
 		return redis.HasErrorPrefix(err, "NOREPLICAS")
 	}, 10*time.Second, 10*time.Millisecond)
 	require.Zero(t, master.Do(t, "EXISTS", "pv:{k}"))
+	replica.Restart(t)
+	mustWrite(t, s, note("k", "n"))
 }
 
 func TestStrictRoundTrips(t *testing.T) {

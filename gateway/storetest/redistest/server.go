@@ -79,10 +79,12 @@ func (s *Server) Stop() {
 }
 
 // Restart kills the server if it runs, and runs it again at the same address with
-// the files that it left. It returns once the server has read its data.
-func (s *Server) Restart(tb testing.TB) {
+// the files that it left, and with further arguments from now on. It returns once the
+// server has read its data.
+func (s *Server) Restart(tb testing.TB, args ...string) {
 	tb.Helper()
 	s.Stop()
+	s.argv = append(s.argv, args...)
 	if output, err := s.run(tb.Context()); err != nil {
 		tb.Fatalf("redis-server did not start again at %s: %v\n%s", s.Addr, err, output)
 	}
