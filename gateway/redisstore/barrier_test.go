@@ -279,15 +279,15 @@ func TestWaitAOF(t *testing.T) {
 	sent := p.sent()
 	require.Equal(t, []string{"waitaof", "1", "0", "500"}, sent[len(sent)-1], "after the write, and needing no replica")
 
-	reply = "*2\r\n:0\r\n:0\r\n"
+	p.change(func() { reply = "*2\r\n:0\r\n:0\r\n" })
 	err := writeErr(t, s, busyWrite(1))
 	require.ErrorIs(t, err, gateway.ErrStore)
 	require.ErrorContains(t, err, "it was not on disk within 500ms")
-	reply = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"
+	p.change(func() { reply = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n" })
 	err = writeErr(t, s, busyWrite(1))
 	require.ErrorIs(t, err, errShort)
 	require.ErrorContains(t, err, "appendonly is disabled")
-	reply = "*2\r\n:1\r\n:0\r\n"
+	p.change(func() { reply = "*2\r\n:1\r\n:0\r\n" })
 	require.NoError(t, writeErr(t, s, busyWrite(1)))
 	_, err = s.Load(t.Context(), "k")
 	require.NoError(t, err)

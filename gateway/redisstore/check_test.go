@@ -59,6 +59,13 @@ func TestOpenSaysWhatStrictLacks(t *testing.T) {
 		})
 	}
 
+	t.Run("a user who may not wait", func(t *testing.T) {
+		t.Parallel()
+		server := redistest.StartServer(t, synced()...)
+		server.Do(t, "ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-wait")
+		_, err := Open(t.Context(), Config{Addrs: []string{server.Addr}, Username: "app", Password: normalize.NewSecret("pw"), Durability: Strict})
+		require.ErrorContains(t, err, "for strict +wait")
+	})
 	t.Run("one who wants no replica needs none", func(t *testing.T) {
 		t.Parallel()
 		c := Config{Addrs: []string{redistest.StartSentinel(t, "main", lonely.Addr)}, MasterName: "main", Durability: Strict, Replicas: -1}

@@ -197,7 +197,7 @@ func (c Config) barrier() barrier {
 		return barrier{}
 	}
 	// Half of what a reply may take, so that the server says how many there were.
-	b := barrier{replicas: max(c.Replicas, 0), timeout: orDefault(c.ReadTimeout) / 2}
+	b := barrier{replicas: max(c.Replicas, 0), timeout: max(orDefault(c.ReadTimeout)/2, time.Millisecond)} // 0 would be for ever
 	if c.Replicas == 0 && !c.alone() {
 		b.replicas = 1
 	}

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,26 @@ func TestAReconnectForgetsNothing(t *testing.T) {
 	}
 	mustWrite(t, s, note("d", "d"))
 	require.Zero(t, s.ForgotAt())
+}
+
+func TestAFormerMasterIsNoticedToo(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	id := "first"
+	p := startScripted(t, server.Addr, func(args []string) (string, bool) {
+		text := "role:master\r\nmaster_replid:" + id + "\r\n"
+		return fmt.Sprintf("$%d\r\n%s\r\n", len(text), text), len(args) == 2 && args[0] == "info"
+	})
+	s := open(t, on(p.addr))
+	var last time.Time
+	for _, now := range []string{"second", "first", "second"} {
+		p.change(func() { id = now })
+		server.Do(t, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		_, err := s.Load(t.Context(), "k")
+		require.NoError(t, err)
+		require.True(t, s.ForgotAt().After(last), now)
+		last = s.ForgotAt()
+	}
 }
 
 func TestStrictOnOneServerForgetsNothing(t *testing.T) {

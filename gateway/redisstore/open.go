@@ -42,7 +42,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		cluster: c.Cluster, prefix: c.KeyPrefix, durability: c.Durability, scripts: newScripts(),
 		barrier: c.barrier(), alone: c.alone(), lineage: newLineage(),
 	}
-	o.OnConnect = s.lineage.connected
+	o.OnConnect = s.connected
 	if s.prefix == "" {
 		s.prefix = defaultPrefix
 	}
@@ -132,7 +132,7 @@ func explain(err error, where string) error {
 		redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "ERR invalid password"):
 		hint = "the server refuses the credentials: check Username and Password"
 	case redis.IsPermissionError(err):
-		hint = "the user lacks a permission: it needs +@read +@write +@scripting +ping and the keys of KeyPrefix"
+		hint = "the user lacks a permission: it needs +@read +@write +@scripting +ping +info, for strict +wait +waitaof +config|get too, and the keys of KeyPrefix"
 	case strings.Contains(err.Error(), "DB index is out of range"):
 		hint = "the server has no such database: choose a lower number in URL, or raise the server's databases"
 	case redis.HasErrorPrefix(err, "LOADING"):

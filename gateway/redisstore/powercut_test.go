@@ -41,7 +41,7 @@ func TestAPowerCut(t *testing.T) {
 func powerCuts(t *testing.T, durability Durability, rounds int, args ...string) (lost, torn int) {
 	t.Helper()
 	const most = 4 << 10
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same every time
+	random := rand.New(rand.NewPCG(1, 2)) // the same every time
 	server := redistest.StartServer(t, args...)
 	file := filepath.Join(server.Dir, "appendonlydir", "appendonly.aof.1.incr.aof")
 	size := func() int64 {

@@ -81,6 +81,13 @@ func (p *scripted) serve(client, upstream net.Conn, answer func([]string) (strin
 	}
 }
 
+// change runs f while no answer is given.
+func (p *scripted) change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
 // sent are the commands so far.
 func (p *scripted) sent() [][]string {
 	p.mu.Lock()

@@ -126,7 +126,7 @@ func (s *Server) try(ctx context.Context, args ...any) (any, error) {
 // client tries everything once: the tests are about what fails.
 func (s *Server) client() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: s.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1, PoolSize: 1, ContextTimeoutEnabled: true,
+		Addr: s.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 	})
 }
 
