@@ -228,6 +228,78 @@ func TestAClusterBarrierStandsOnEveryNodeThatWasWritten(t *testing.T) {
 	}
 }
 
+// TestAStrictWriteAlwaysWrites is about Redis 7.2 and later, where WAIT waits for nothing
+// if its connection wrote nothing.
+func TestAStrictWriteAlwaysWrites(t *testing.T) {
+	t.Parallel()
+	set := redistest.StartClusterSet(t, 3, 1, replicated()...)
+	c := Config{Addrs: set.Addrs(), Cluster: true, Durability: Strict, ReadTimeout: 10 * time.Second}
+	s := open(t, c)
+	c.Durability = Standard
+	lax := open(t, c)
+	w := gateway.Write{
+		Key: nameOn(t, s, set.Masters[0], s.entryKey), Value: []byte("v"), Nonce: "n",
+		Claims:  []gateway.Claim{{Key: nameOn(t, s, set.Masters[1], s.claimKey), Owner: "o"}},
+		Release: []gateway.Claim{{Key: nameOn(t, s, set.Masters[2], s.claimKey), Owner: "o"}},
+	}
+	mustWrite(t, s, w)
+	other := w
+	other.Nonce, other.Release = "other", nil
+	for name, write := range map[string]gateway.Write{
+		"the same once more":   w,
+		"what meets another's": other,
+	} {
+		for _, store := range []*Store{s, lax} {
+			before := written(t, set)
+			_, err := store.Write(t.Context(), write)
+			require.NoError(t, err)
+			after := written(t, set)
+			for node := range after {
+				// In strict each node that is waited for has something to wait for.
+				if store == s && (node < 2 || write.Release != nil) {
+					require.Greater(t, after[node], before[node], "%s: node %d", name, node)
+				}
+				if store == lax && (node > 0 || write.Release == nil) {
+					require.Equal(t, before[node], after[node], "%s: node %d, without strict", name, node)
+				}
+			}
+		}
+	}
+
+	index := gateway.Write{
+		Key: nameOn(t, s, set.Masters[0], s.entryKey), Nonce: "n",
+		Add:    []gateway.Member{{Index: nameOn(t, s, set.Masters[1], s.indexKey), Member: "m"}},
+		Remove: []gateway.Member{{Index: nameOn(t, s, set.Masters[2], s.indexKey), Member: "m"}},
+	}
+	mustWrite(t, s, index)
+	before := written(t, set)
+	mustWrite(t, s, index)
+	after := written(t, set)
+	for node := range after {
+		require.Greater(t, after[node], before[node], "an index, node %d", node)
+	}
+	members, err := s.Scan(t.Context(), index.Add[0].Index, "", 10, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"m"}, members)
+	members, err = s.Scan(t.Context(), index.Remove[0].Index, "", 10, false)
+	require.NoError(t, err)
+	require.Empty(t, members)
+}
+
+// written is the size of each master's append-only file.
+func written(tb testing.TB, set *redistest.ClusterSet) [3]int {
+	tb.Helper()
+	var sizes [3]int
+	for i, master := range set.Masters {
+		text, ok := master.Do(tb, "INFO", "persistence").(string)
+		require.True(tb, ok)
+		size, err := strconv.Atoi(parseInfo(text)["aof_current_size"])
+		require.NoError(tb, err)
+		sizes[i] = size
+	}
+	return sizes
+}
+
 // nameOn makes a new name whose key is on the master.
 func nameOn(tb testing.TB, s *Store, master *redistest.Server, key func(string) string) string {
 	tb.Helper()
