@@ -102,7 +102,9 @@ func keyOf(r request) string { return r.tenant + "/" + r.key }
 
 // script runs a client that does steps; the schedule decides when it goes on.
 func (c *clients) script(name string, steps func(ctx context.Context)) {
+	c.mu.Lock()
 	c.running++
+	c.mu.Unlock()
 	ctx := acting(context.Background(), name)
 	go func() {
 		defer func() {
@@ -119,6 +121,18 @@ func (c *clients) idle() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.running == 0
+}
+
+// answered counts the answers.
+func (c *clients) answered() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.answers {
+		if a.final() {
+			n++
+		}
+	}
+	return n
 }
 
 // ask sends a request to a gateway and waits for its answer, for as long as a
@@ -158,8 +172,7 @@ func (c *clients) ask(ctx context.Context, g *gate, r request) *answer {
 func (c *clients) insist(ctx context.Context, first int, r request) *answer {
 	wait := 250 * time.Millisecond
 	for i := range 14 {
-		gates := c.w.gates
-		if a := c.ask(ctx, gates[(first+i)%len(gates)], r); a.final() {
+		if a := c.ask(ctx, c.w.gate(first+i), r); a.final() {
 			return a
 		}
 		c.sleep(wait)

@@ -31,6 +31,8 @@ func (w *galaxy) rest(limit time.Duration) []string {
 	if !w.run(limit, w.quiet) {
 		wrong = append(wrong, "U: the gateways do not come to rest: due "+fmt.Sprint(w.store.scan(gateway.IndexDue, "", 10, false)))
 	}
+	w.clients.mu.Lock()
+	defer w.clients.mu.Unlock()
 	wrong = append(append(wrong, w.clients.wrong...), w.store.wrong...)
 	wrong = append(wrong, w.stored()...)
 	return append(wrong, w.secrets()...)
@@ -41,6 +43,10 @@ func (w *galaxy) quiet() bool {
 	if !w.clients.idle() || w.underWay.Load() > 0 || len(w.store.scan(gateway.IndexDue, "", 1, false)) > 0 {
 		return false
 	}
+	w.clients.mu.Lock()
+	defer w.clients.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, a := range w.clients.answers {
 		if !a.finished() && !a.gw.dead {
 			return false
@@ -156,6 +162,7 @@ func (w *galaxy) secrets() []string {
 // leaves behind must not stand in its way.
 func (w *galaxy) resolved() []string {
 	c := w.clients
+	c.mu.Lock()
 	var repeats []request
 	for _, a := range c.answers {
 		if first := c.acked[keyOf(a.request)]; a.verb == create && first != nil && first.body == a.body {
@@ -170,16 +177,18 @@ func (w *galaxy) resolved() []string {
 			again[r.tenant+r.customer+r.key] = r
 		}
 	}
+	shown, going, gone := maps.Clone(c.shown), maps.Clone(c.going), maps.Clone(c.gone)
+	c.mu.Unlock()
 	var wrong []string
 	c.script("checker", func(ctx context.Context) {
-		for _, id := range slices.Sorted(maps.Keys(c.shown)) {
-			a := c.insist(ctx, 1, request{verb: get, tenant: c.shown[id], target: id})
+		for _, id := range slices.Sorted(maps.Keys(shown)) {
+			a := c.insist(ctx, 1, request{verb: get, tenant: shown[id], target: id})
 			switch {
 			case a == nil:
 				wrong = append(wrong, "W: "+id+" cannot be read")
-			case a.err != nil && !c.going[id]:
+			case a.err != nil && !going[id]:
 				wrong = append(wrong, fmt.Sprintf("L: %s was shown: %v", id, a.err))
-			case a.err == nil && c.gone[id]:
+			case a.err == nil && gone[id]:
 				wrong = append(wrong, "L: "+id+" was deleted, and is there")
 			}
 		}

@@ -111,11 +111,7 @@ func random(t *testing.T, seed uint64, met map[mishap]int) (out randomRun) {
 		if len(out.wrong) == 0 {
 			out.wrong = w.resolved()
 		}
-		for _, a := range w.clients.answers {
-			if a.final() {
-				out.answered++
-			}
-		}
+		out.answered = w.clients.answered()
 		out.trace = w.trace
 	})
 	return out
@@ -131,7 +127,7 @@ func wander(ctx context.Context, w *galaxy, d dice) {
 			continue
 		}
 		if d.chance(0.2) {
-			c.ask(ctx, one(d, w.gates...), r) // and never again
+			c.ask(ctx, w.gate(d.IntN(3)), r) // and never again
 			continue
 		}
 		c.insist(ctx, d.IntN(3), r)

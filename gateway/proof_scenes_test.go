@@ -74,7 +74,7 @@ func (p play) does(ctx context.Context, r request) *answer {
 		}
 		return a
 	}
-	if a := c.ask(ctx, p.w.gates[0], r); a.final() {
+	if a := c.ask(ctx, p.w.gate(0), r); a.final() {
 		return a
 	}
 	return nil
@@ -94,7 +94,7 @@ func (p play) tells(ctx context.Context) {
 	p.w.clients.outside.pass(ctx, point{what: clientPoint})
 	for _, tenant := range []string{updating, allowing} {
 		ref := map[string]string{updating: "7", allowing: "8"}[tenant]
-		_, _, err := p.w.gates[0].svc.PutCustomer(ctx, tenant, normalize.CustomerInput{
+		_, _, err := p.w.gate(0).svc.PutCustomer(ctx, tenant, normalize.CustomerInput{
 			ID: shopper, ProviderReferences: map[string]string{big: ref},
 		})
 		if err != nil {
@@ -111,7 +111,7 @@ func (p play) plants(ctx context.Context, n int) {
 	if err != nil {
 		panic(err)
 	}
-	cust, err := p.w.gates[0].svc.GetCustomer(ctx, updating, shopper)
+	cust, err := p.w.gate(0).svc.GetCustomer(ctx, updating, shopper)
 	if err != nil {
 		panic(err)
 	}
@@ -149,14 +149,14 @@ func scenes() []scene {
 		{
 			"one key from two clients at two gateways", known,
 			func(ctx context.Context, p play) {
-				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gates[1], p.creates("key", 2)) })
+				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gate(1), p.creates("key", 2)) })
 				p.does(ctx, p.creates("key", 2))
 			},
 		},
 		{
 			"one card under two keys at once", known,
 			func(ctx context.Context, p play) {
-				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gates[1], p.creates("other", 2)) })
+				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gate(1), p.creates("other", 2)) })
 				p.does(ctx, p.creates("key", 2))
 			},
 		},
