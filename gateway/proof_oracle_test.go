@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/polyvault/polyvault/gateway"
-	"github.com/polyvault/polyvault/normalize"
 )
 
 // The promises, each by its letter. All are checked once a run has come to rest.
@@ -62,7 +61,7 @@ func (w *galaxy) stored() []string {
 		return []string{"L: " + err.Error()}
 	}
 	var wrong []string
-	owners, numbers := map[string][]string{}, map[string]int{}
+	owners := map[string][]string{}
 	for _, id := range slices.Sorted(maps.Keys(records)) {
 		r := records[id]
 		if r.Unfinished() || r.State == gateway.StateManual || len(r.Late) > 0 || r.Doubt != nil {
@@ -77,21 +76,15 @@ func (w *galaxy) stored() []string {
 		for _, t := range r.Tokens {
 			place := t.Provider + " " + placeOf(t.Provider, t.References)
 			owners[place] = append(owners[place], id)
-			if r.Tenant == updating && r.View.FingerprintOf == "number" && t.Status != normalize.StatusDeactivated {
-				number := strings.Join([]string{r.CustomerID, t.Provider, r.View.Fingerprint}, " ")
-				if numbers[number]++; numbers[number] == 2 {
-					wrong = append(wrong, fmt.Sprintf("D: %s is the second id for one number at %s", id, t.Provider))
-				}
-			}
 		}
 	}
-	return append(append(wrong, w.places(owners)...), w.indexes(records)...)
+	return append(append(wrong, w.places(owners, records)...), w.indexes(records)...)
 }
 
 // places checks what lives at the providers against who owns it.
-func (w *galaxy) places(owners map[string][]string) []string {
+func (w *galaxy) places(owners map[string][]string, records map[string]gateway.Record) []string {
 	var wrong []string
-	brought := map[string]int{}
+	brought, cards := map[string]int{}, map[string][]string{}
 	for _, provider := range providers() {
 		for _, ins := range w.standins[provider].State().Instruments {
 			place := provider + " " + ins.ID
@@ -106,6 +99,14 @@ func (w *galaxy) places(owners map[string][]string) []string {
 			}
 			if len(ids) != 1 {
 				wrong = append(wrong, fmt.Sprintf("D: %s, …%s, lives at %s and belongs to %d ids %v", ins.ID, ins.Last4, provider, len(ids), ids))
+				continue
+			}
+			if records[ids[0]].Tenant == updating && provider != big && w.clients.planted[ins.Last4] == 0 {
+				// BigCommerce tells no card from another; what was stored elsewhere is adopted as it is.
+				card := strings.Join([]string{provider, ins.Customer, ins.Identity}, " ")
+				if cards[card] = append(cards[card], ids[0]); len(cards[card]) == 2 {
+					wrong = append(wrong, fmt.Sprintf("D: %v are one card, …%s, at %s", cards[card], ins.Last4, provider))
+				}
 			}
 		}
 	}
@@ -173,6 +174,10 @@ func (w *galaxy) resolved() []string {
 	for _, a := range c.answers {
 		if a.verb == create && a.in.Sources[0].ProviderReference == nil {
 			r := a.request
+			if oneTime(r.in.Sources[0]) {
+				fresh := play{w: w, provider: r.in.Provider}.creates("", r.number)
+				r.in, r.body = fresh.in, fresh.body
+			}
 			r.key = "again " + a.body + " at " + r.in.Provider
 			again[r.tenant+r.customer+r.key] = r
 		}

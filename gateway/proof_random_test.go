@@ -139,7 +139,7 @@ func anything(c *clients, d dice) (request, bool) {
 	what := one(d, create, create, create, create, get, list, update, remove, deactivate, operation)
 	tenant := one(d, updating, allowing)
 	if what == create || what == operation {
-		return randomCreate(what, tenant, d), true
+		return randomCreate(c.w, what, tenant, d), true
 	}
 	if what == list {
 		return request{verb: list, tenant: tenant, customer: shopper}, true
@@ -164,7 +164,7 @@ func anything(c *clients, d dice) (request, bool) {
 
 // randomCreate brings one of three cards under one of four keys. A key has a card
 // and a place of its own, but for one time in ten.
-func randomCreate(what verb, tenant string, d dice) request {
+func randomCreate(w *galaxy, what verb, tenant string, d dice) request {
 	n := d.IntN(4)
 	number, place := 1+n/2, one(d, append(providers(), "")...)
 	if n < 3 {
@@ -173,7 +173,13 @@ func randomCreate(what verb, tenant string, d dice) request {
 	if d.chance(0.1) {
 		number = 3
 	}
-	r := play{provider: place}.creates(fmt.Sprintf("key-%d", n), number)
+	p, key := play{w: w, provider: place}, fmt.Sprintf("key-%d", n)
+	if what == create && (place == cyb || place == reb) && d.chance(0.2) {
+		r := p.tokens(key, number)
+		r.tenant = tenant
+		return r
+	}
+	r := p.creates(key, number)
 	r.verb, r.tenant, r.body = what, tenant, fmt.Sprintf("card %d at %s", number, place)
 	return r
 }

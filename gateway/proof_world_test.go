@@ -27,6 +27,7 @@ type galaxy struct {
 	made     int
 	log      *logged
 	underWay atomic.Int32 // requests that nobody waits for
+	minted   atomic.Int32 // one-time tokens
 	clients  *clients
 }
 
