@@ -52,7 +52,7 @@ func perform(t *testing.T, sc scene, provider string, comeBack bool, hits ...hit
 		if !w.run(inTime, w.clients.idle) {
 			out.wrong = append(out.wrong, "W: the clients get no answers")
 		}
-		out.wrong = append(out.wrong, w.rest(15*time.Minute)...)
+		out.wrong = append(out.wrong, w.rest()...)
 		if len(out.wrong) == 0 {
 			out.wrong = w.resolved()
 		}

@@ -24,10 +24,15 @@ import (
 //	W  a client that keeps asking gets an answer
 
 // rest lets a galaxy come to rest, without faults, and returns what is broken.
-func (w *galaxy) rest(limit time.Duration) []string {
+func (w *galaxy) rest() []string {
 	w.meet = func(*waiting) mishap { return none }
 	var wrong []string
-	if !w.run(limit, w.quiet) {
+	rested := w.run(15*time.Minute, w.quiet)
+	if !rested && w.undecidable() {
+		w.limited = true
+		return append(append(wrong, w.store.wrong...), w.secrets()...)
+	}
+	if !rested {
 		wrong = append(wrong, "U: the gateways do not come to rest: due "+fmt.Sprint(w.store.scan(gateway.IndexDue, "", 10, false)))
 	}
 	w.clients.mu.Lock()
@@ -211,5 +216,5 @@ func (w *galaxy) resolved() []string {
 	if !w.run(time.Hour, c.idle) {
 		wrong = append(wrong, "W: the last questions get no answer")
 	}
-	return append(wrong, w.rest(15*time.Minute)...)
+	return append(wrong, w.rest()...)
 }

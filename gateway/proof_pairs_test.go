@@ -118,7 +118,7 @@ func contend(t *testing.T, skew time.Duration, provider string, busy int) (wrong
 			}
 		})
 		w.run(inTime, w.clients.idle)
-		wrong = w.rest(15 * time.Minute)
+		wrong = w.rest()
 		if len(wrong) == 0 {
 			wrong = w.resolved()
 		}

@@ -162,15 +162,21 @@ func scenes() []scene {
 			},
 		},
 		{
-			"a one-time token", []string{cyb, reb}, known,
+			"a one-time token",
+			[]string{cyb, reb},
+			known,
 			func(ctx context.Context, p play) { p.does(ctx, p.tokens("key", 2)) },
 		},
 		{
-			"a one-time token of a card that is there", []string{cyb, reb}, known,
+			"a one-time token of a card that is there",
+			[]string{cyb, reb},
+			known,
 			func(ctx context.Context, p play) { p.does(ctx, p.tokens("key", 1)) },
 		},
 		{
-			"a one-time token and a number of one card at once", []string{cyb, reb}, known,
+			"a one-time token and a number of one card at once",
+			[]string{cyb, reb},
+			known,
 			func(ctx context.Context, p play) {
 				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gate(1), p.creates("other", 2)) })
 				p.does(ctx, p.tokens("key", 2))

@@ -28,6 +28,7 @@ type galaxy struct {
 	log      *logged
 	underWay atomic.Int32 // requests that nobody waits for
 	minted   atomic.Int32 // one-time tokens
+	limited  bool         // the run ended in the known limit
 	clients  *clients
 }
 
