@@ -181,6 +181,31 @@ func (s *Service) doubt(ctx context.Context, cur stored, d Doubt) {
 	}
 }
 
+// beforeAgain looks for what a doubt is about before the same key is tried again, and
+// completes the record with it. What is not found now may still come: the doubt stays.
+// It fails if a one-time token is in doubt and nobody can tell: to send it again would
+// give no answer but that it is used up. A card that is stored twice is deleted again.
+func (s *Service) beforeAgain(ctx context.Context, cur stored) (stored, error) {
+	d := cur.Doubt
+	seen, err := s.look(ctx, cur.Record, d.Provider)
+	if err == nil && seen.open > 0 {
+		err = beingStored()
+	}
+	var ins adapters.Instrument
+	var found bool
+	if err == nil {
+		ins, found, err = seen.pick(d.Want, d.At)
+	}
+	after := cur
+	if err == nil && found {
+		after, err = s.adoptFound(ctx, cur, seen.p, ins, true, d.Want, nil)
+	}
+	if err == nil || d.Want != nil && d.Want.View.Type != "" {
+		return after, nil
+	}
+	return after, err
+}
+
 // resolveDoubt looks for the instrument that a doubtful attempt may have stored. It
 // completes a record that still needs it; beside a complete one it is deleted at
 // the provider.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/polyvault/polyvault/adapters/adaptertest"
 	"github.com/polyvault/polyvault/gateway"
 	"github.com/polyvault/polyvault/normalize"
 )
@@ -31,6 +32,7 @@ type request struct {
 	target           string // an instrument's id
 	in               normalize.CreateInput
 	body             string // names in, to tell one body from another
+	number           int    // of the card that a create brings
 	patch            normalize.UpdateInput
 }
 
@@ -102,7 +104,9 @@ func keyOf(r request) string { return r.tenant + "/" + r.key }
 
 // script runs a client that does steps; the schedule decides when it goes on.
 func (c *clients) script(name string, steps func(ctx context.Context)) {
+	c.mu.Lock()
 	c.running++
+	c.mu.Unlock()
 	ctx := acting(context.Background(), name)
 	go func() {
 		defer func() {
@@ -119,6 +123,18 @@ func (c *clients) idle() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.running == 0
+}
+
+// answered counts the answers.
+func (c *clients) answered() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.answers {
+		if a.final() {
+			n++
+		}
+	}
+	return n
 }
 
 // ask sends a request to a gateway and waits for its answer, for as long as a
@@ -158,8 +174,7 @@ func (c *clients) ask(ctx context.Context, g *gate, r request) *answer {
 func (c *clients) insist(ctx context.Context, first int, r request) *answer {
 	wait := 250 * time.Millisecond
 	for i := range 14 {
-		gates := c.w.gates
-		if a := c.ask(ctx, gates[(first+i)%len(gates)], r); a.final() {
+		if a := c.ask(ctx, c.w.gate(first+i), r); a.final() {
 			return a
 		}
 		c.sleep(wait)
@@ -222,9 +237,7 @@ func (c *clients) began(a *answer) {
 	switch a.verb {
 	case create:
 		put(c.sent, keyOf(a.request), a.body)
-		for _, src := range a.in.Sources {
-			put(c.cards, last4Of(src), keyOf(a.request))
-		}
+		put(c.cards, last4(a.number), keyOf(a.request))
 	case remove:
 		c.going[a.target] = true
 	default:
@@ -274,13 +287,5 @@ func (c *clients) learned(a *answer) {
 	}
 }
 
-func last4Of(src normalize.Source) string {
-	switch {
-	case src.Card != nil:
-		return normalize.Last4Of(src.Card.Number.Reveal())
-	case src.VaultedToken != nil:
-		return src.VaultedToken.Last4
-	default:
-		return ""
-	}
-}
+// last4 are the last digits of card n.
+func last4(n int) string { return normalize.Last4Of(adaptertest.CardNumber(n)) }

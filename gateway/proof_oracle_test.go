@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/polyvault/polyvault/gateway"
-	"github.com/polyvault/polyvault/normalize"
 )
 
 // The promises, each by its letter. All are checked once a run has come to rest.
@@ -25,12 +24,19 @@ import (
 //	W  a client that keeps asking gets an answer
 
 // rest lets a galaxy come to rest, without faults, and returns what is broken.
-func (w *galaxy) rest(limit time.Duration) []string {
+func (w *galaxy) rest() []string {
 	w.meet = func(*waiting) mishap { return none }
 	var wrong []string
-	if !w.run(limit, w.quiet) {
+	rested := w.run(15*time.Minute, w.quiet)
+	if !rested && w.undecidable() {
+		w.limited = true
+		return append(append(wrong, w.store.wrong...), w.secrets()...)
+	}
+	if !rested {
 		wrong = append(wrong, "U: the gateways do not come to rest: due "+fmt.Sprint(w.store.scan(gateway.IndexDue, "", 10, false)))
 	}
+	w.clients.mu.Lock()
+	defer w.clients.mu.Unlock()
 	wrong = append(append(wrong, w.clients.wrong...), w.store.wrong...)
 	wrong = append(wrong, w.stored()...)
 	return append(wrong, w.secrets()...)
@@ -41,6 +47,10 @@ func (w *galaxy) quiet() bool {
 	if !w.clients.idle() || w.underWay.Load() > 0 || len(w.store.scan(gateway.IndexDue, "", 1, false)) > 0 {
 		return false
 	}
+	w.clients.mu.Lock()
+	defer w.clients.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, a := range w.clients.answers {
 		if !a.finished() && !a.gw.dead {
 			return false
@@ -56,7 +66,7 @@ func (w *galaxy) stored() []string {
 		return []string{"L: " + err.Error()}
 	}
 	var wrong []string
-	owners, numbers := map[string][]string{}, map[string]int{}
+	owners := map[string][]string{}
 	for _, id := range slices.Sorted(maps.Keys(records)) {
 		r := records[id]
 		if r.Unfinished() || r.State == gateway.StateManual || len(r.Late) > 0 || r.Doubt != nil {
@@ -71,21 +81,15 @@ func (w *galaxy) stored() []string {
 		for _, t := range r.Tokens {
 			place := t.Provider + " " + placeOf(t.Provider, t.References)
 			owners[place] = append(owners[place], id)
-			if r.Tenant == updating && r.View.FingerprintOf == "number" && t.Status != normalize.StatusDeactivated {
-				number := strings.Join([]string{r.CustomerID, t.Provider, r.View.Fingerprint}, " ")
-				if numbers[number]++; numbers[number] == 2 {
-					wrong = append(wrong, fmt.Sprintf("D: %s is the second id for one number at %s", id, t.Provider))
-				}
-			}
 		}
 	}
-	return append(append(wrong, w.places(owners)...), w.indexes(records)...)
+	return append(append(wrong, w.places(owners, records)...), w.indexes(records)...)
 }
 
 // places checks what lives at the providers against who owns it.
-func (w *galaxy) places(owners map[string][]string) []string {
+func (w *galaxy) places(owners map[string][]string, records map[string]gateway.Record) []string {
 	var wrong []string
-	brought := map[string]int{}
+	brought, cards := map[string]int{}, map[string][]string{}
 	for _, provider := range providers() {
 		for _, ins := range w.standins[provider].State().Instruments {
 			place := provider + " " + ins.ID
@@ -100,6 +104,14 @@ func (w *galaxy) places(owners map[string][]string) []string {
 			}
 			if len(ids) != 1 {
 				wrong = append(wrong, fmt.Sprintf("D: %s, …%s, lives at %s and belongs to %d ids %v", ins.ID, ins.Last4, provider, len(ids), ids))
+				continue
+			}
+			if records[ids[0]].Tenant == updating && provider != big && w.clients.planted[ins.Last4] == 0 {
+				// BigCommerce tells no card from another; what was stored elsewhere is adopted as it is.
+				card := strings.Join([]string{provider, ins.Customer, ins.Identity}, " ")
+				if cards[card] = append(cards[card], ids[0]); len(cards[card]) == 2 {
+					wrong = append(wrong, fmt.Sprintf("D: %v are one card, …%s, at %s", cards[card], ins.Last4, provider))
+				}
 			}
 		}
 	}
@@ -156,6 +168,7 @@ func (w *galaxy) secrets() []string {
 // leaves behind must not stand in its way.
 func (w *galaxy) resolved() []string {
 	c := w.clients
+	c.mu.Lock()
 	var repeats []request
 	for _, a := range c.answers {
 		if first := c.acked[keyOf(a.request)]; a.verb == create && first != nil && first.body == a.body {
@@ -166,20 +179,26 @@ func (w *galaxy) resolved() []string {
 	for _, a := range c.answers {
 		if a.verb == create && a.in.Sources[0].ProviderReference == nil {
 			r := a.request
+			if oneTime(r.in.Sources[0]) {
+				fresh := play{w: w, provider: r.in.Provider}.creates("", r.number)
+				r.in, r.body = fresh.in, fresh.body
+			}
 			r.key = "again " + a.body + " at " + r.in.Provider
 			again[r.tenant+r.customer+r.key] = r
 		}
 	}
+	shown, going, gone := maps.Clone(c.shown), maps.Clone(c.going), maps.Clone(c.gone)
+	c.mu.Unlock()
 	var wrong []string
 	c.script("checker", func(ctx context.Context) {
-		for _, id := range slices.Sorted(maps.Keys(c.shown)) {
-			a := c.insist(ctx, 1, request{verb: get, tenant: c.shown[id], target: id})
+		for _, id := range slices.Sorted(maps.Keys(shown)) {
+			a := c.insist(ctx, 1, request{verb: get, tenant: shown[id], target: id})
 			switch {
 			case a == nil:
 				wrong = append(wrong, "W: "+id+" cannot be read")
-			case a.err != nil && !c.going[id]:
+			case a.err != nil && !going[id]:
 				wrong = append(wrong, fmt.Sprintf("L: %s was shown: %v", id, a.err))
-			case a.err == nil && c.gone[id]:
+			case a.err == nil && gone[id]:
 				wrong = append(wrong, "L: "+id+" was deleted, and is there")
 			}
 		}
@@ -197,5 +216,5 @@ func (w *galaxy) resolved() []string {
 	if !w.run(time.Hour, c.idle) {
 		wrong = append(wrong, "W: the last questions get no answer")
 	}
-	return append(wrong, w.rest(15*time.Minute)...)
+	return append(wrong, w.rest()...)
 }

@@ -101,24 +101,24 @@ func contend(t *testing.T, skew time.Duration, provider string, busy int) (wrong
 		w.clients.script("setup", func(ctx context.Context) { known(ctx, p) })
 		w.run(inTime, w.quiet)
 		w.meet = func(at *waiting) mishap {
-			if stores(at.point) && at.gw == w.gates[busy] {
+			if stores(at.point) && at.gw == w.gate(busy) {
 				return timeout
 			}
 			return none
 		}
 		var mu sync.Mutex
-		w.clients.script("first", func(ctx context.Context) { w.clients.ask(ctx, w.gates[busy], p.creates("key", 2)) })
+		w.clients.script("first", func(ctx context.Context) { w.clients.ask(ctx, w.gate(busy), p.creates("key", 2)) })
 		w.clients.script("second", func(ctx context.Context) {
 			for range 9 {
 				w.clients.sleep(time.Second)
-				a := w.clients.ask(ctx, w.gates[1-busy], p.creates("key", 2))
+				a := w.clients.ask(ctx, w.gate(1-busy), p.creates("key", 2))
 				mu.Lock()
 				codes = append(codes, normalize.CodeOf(a.err))
 				mu.Unlock()
 			}
 		})
 		w.run(inTime, w.clients.idle)
-		wrong = w.rest(15 * time.Minute)
+		wrong = w.rest()
 		if len(wrong) == 0 {
 			wrong = w.resolved()
 		}

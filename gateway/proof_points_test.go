@@ -222,11 +222,13 @@ func (s *schedule) run(limit time.Duration, done func() bool) bool {
 		if wait <= 0 {
 			return false
 		}
+		s.mu.Lock()
 		for _, w := range s.queue {
 			if w.gw.frozen.After(now) {
 				wait = min(wait, w.gw.frozen.Sub(now))
 			}
 		}
+		s.mu.Unlock()
 		t := time.NewTimer(wait)
 		select {
 		case <-s.wake:

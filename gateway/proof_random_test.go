@@ -32,16 +32,19 @@ func TestRandomSchedulesKeepEveryPromise(t *testing.T) {
 		t.Run(fmt.Sprintf("shard %d", shard), func(t *testing.T) {
 			t.Parallel()
 			begin, met := time.Now(), map[mishap]int{}
-			runs, answered := 0, 0
+			runs, answered, limited := 0, 0, 0
 			for i := shard; i < n; i += shards {
 				seed := max(1, first) + i
 				got := random(t, uint64(seed), met)
-				runs, answered = runs+1, answered+got.answered
+				if runs, answered = runs+1, answered+got.answered; got.limited {
+					limited++
+				}
 				if len(got.wrong) > 0 {
 					t.Errorf("POLYVAULT_SEED=%d:\n%s\n%s", seed, strings.Join(got.wrong, "\n"), tail(got.trace, first != 0))
 				}
 			}
-			t.Logf("%d schedules, %d answers, faults %v, %v", runs, answered, met, time.Since(begin).Round(time.Millisecond))
+			require.LessOrEqual(t, 100*limited, max(runs, 100), "the known limit is rare")
+			t.Logf("%d schedules, %d in the known limit, %d answers, faults %v, %v", runs, limited, answered, met, time.Since(begin).Round(time.Millisecond))
 		})
 	}
 }
@@ -61,6 +64,7 @@ func setting(t *testing.T, name string, def int) int {
 type randomRun struct {
 	run
 	answered int
+	limited  bool
 }
 
 // dice are one client's, or the schedule's.
@@ -107,15 +111,11 @@ func random(t *testing.T, seed uint64, met map[mishap]int) (out randomRun) {
 		if !w.run(2*time.Hour, w.clients.idle) {
 			out.wrong = append(out.wrong, "W: the clients get no answers")
 		}
-		out.wrong = append(out.wrong, w.rest(15*time.Minute)...)
-		if len(out.wrong) == 0 {
+		out.wrong = append(out.wrong, w.rest()...)
+		if out.limited = w.limited; len(out.wrong) == 0 && !w.limited {
 			out.wrong = w.resolved()
 		}
-		for _, a := range w.clients.answers {
-			if a.final() {
-				out.answered++
-			}
-		}
+		out.answered = w.clients.answered()
 		out.trace = w.trace
 	})
 	return out
@@ -131,7 +131,7 @@ func wander(ctx context.Context, w *galaxy, d dice) {
 			continue
 		}
 		if d.chance(0.2) {
-			c.ask(ctx, one(d, w.gates...), r) // and never again
+			c.ask(ctx, w.gate(d.IntN(3)), r) // and never again
 			continue
 		}
 		c.insist(ctx, d.IntN(3), r)
@@ -143,7 +143,7 @@ func anything(c *clients, d dice) (request, bool) {
 	what := one(d, create, create, create, create, get, list, update, remove, deactivate, operation)
 	tenant := one(d, updating, allowing)
 	if what == create || what == operation {
-		return randomCreate(what, tenant, d), true
+		return randomCreate(c.w, what, tenant, d), true
 	}
 	if what == list {
 		return request{verb: list, tenant: tenant, customer: shopper}, true
@@ -168,7 +168,7 @@ func anything(c *clients, d dice) (request, bool) {
 
 // randomCreate brings one of three cards under one of four keys. A key has a card
 // and a place of its own, but for one time in ten.
-func randomCreate(what verb, tenant string, d dice) request {
+func randomCreate(w *galaxy, what verb, tenant string, d dice) request {
 	n := d.IntN(4)
 	number, place := 1+n/2, one(d, append(providers(), "")...)
 	if n < 3 {
@@ -177,7 +177,13 @@ func randomCreate(what verb, tenant string, d dice) request {
 	if d.chance(0.1) {
 		number = 3
 	}
-	r := play{provider: place}.creates(fmt.Sprintf("key-%d", n), number)
+	p, key := play{w: w, provider: place}, fmt.Sprintf("key-%d", n)
+	if what == create && (place == cyb || place == reb) && d.chance(0.2) {
+		r := p.tokens(key, number)
+		r.tenant = tenant
+		return r
+	}
+	r := p.creates(key, number)
 	r.verb, r.tenant, r.body = what, tenant, fmt.Sprintf("card %d at %s", number, place)
 	return r
 }

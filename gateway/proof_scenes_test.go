@@ -13,6 +13,7 @@ import (
 // scene is what clients do while a fault happens to the gateway that they talk to.
 type scene struct {
 	name   string
+	at     []string                          // the providers; nil for all, and for the route over them
 	before func(ctx context.Context, p play) // without faults
 	act    func(ctx context.Context, p play)
 }
@@ -35,7 +36,7 @@ func (p play) creates(key string, n int) request {
 	if p.provider == big || p.provider == "" {
 		in.Sources = append(in.Sources, vaultedSource(n))
 	}
-	return request{verb: create, tenant: updating, customer: shopper, key: key, in: in, body: fmt.Sprintf("card %d", n)}
+	return request{verb: create, tenant: updating, customer: shopper, key: key, in: in, body: fmt.Sprintf("card %d", n), number: n}
 }
 
 func proofAddress() *normalize.Address {
@@ -74,7 +75,7 @@ func (p play) does(ctx context.Context, r request) *answer {
 		}
 		return a
 	}
-	if a := c.ask(ctx, p.w.gates[0], r); a.final() {
+	if a := c.ask(ctx, p.w.gate(0), r); a.final() {
 		return a
 	}
 	return nil
@@ -94,7 +95,7 @@ func (p play) tells(ctx context.Context) {
 	p.w.clients.outside.pass(ctx, point{what: clientPoint})
 	for _, tenant := range []string{updating, allowing} {
 		ref := map[string]string{updating: "7", allowing: "8"}[tenant]
-		_, _, err := p.w.gates[0].svc.PutCustomer(ctx, tenant, normalize.CustomerInput{
+		_, _, err := p.w.gate(0).svc.PutCustomer(ctx, tenant, normalize.CustomerInput{
 			ID: shopper, ProviderReferences: map[string]string{big: ref},
 		})
 		if err != nil {
@@ -111,7 +112,7 @@ func (p play) plants(ctx context.Context, n int) {
 	if err != nil {
 		panic(err)
 	}
-	cust, err := p.w.gates[0].svc.GetCustomer(ctx, updating, shopper)
+	cust, err := p.w.gate(0).svc.GetCustomer(ctx, updating, shopper)
 	if err != nil {
 		panic(err)
 	}
@@ -129,7 +130,7 @@ func (p play) plants(ctx context.Context, n int) {
 	if err != nil {
 		panic(err)
 	}
-	p.w.clients.planted[last4Of(src)]++
+	p.w.clients.planted[last4(n)]++
 	p.w.clients.found = ins.References
 }
 
@@ -141,34 +142,55 @@ func known(ctx context.Context, p play) {
 func scenes() []scene {
 	return []scene{
 		{
-			"a new customer's card", func(ctx context.Context, p play) { p.tells(ctx) },
+			"a new customer's card", nil, func(ctx context.Context, p play) { p.tells(ctx) },
 			func(ctx context.Context, p play) { p.does(ctx, p.creates("key", 2)) },
 		},
-		{"a known customer's card", known, func(ctx context.Context, p play) { p.does(ctx, p.creates("key", 2)) }},
-		{"the same card under a second key", known, func(ctx context.Context, p play) { p.does(ctx, p.creates("key", 1)) }},
+		{"a known customer's card", nil, known, func(ctx context.Context, p play) { p.does(ctx, p.creates("key", 2)) }},
+		{"the same card under a second key", nil, known, func(ctx context.Context, p play) { p.does(ctx, p.creates("key", 1)) }},
 		{
-			"one key from two clients at two gateways", known,
+			"one key from two clients at two gateways", nil, known,
 			func(ctx context.Context, p play) {
-				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gates[1], p.creates("key", 2)) })
+				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gate(1), p.creates("key", 2)) })
 				p.does(ctx, p.creates("key", 2))
 			},
 		},
 		{
-			"one card under two keys at once", known,
+			"one card under two keys at once", nil, known,
 			func(ctx context.Context, p play) {
-				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gates[1], p.creates("other", 2)) })
+				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gate(1), p.creates("other", 2)) })
 				p.does(ctx, p.creates("key", 2))
 			},
 		},
 		{
-			"a key with another body", known,
+			"a one-time token",
+			[]string{cyb, reb},
+			known,
+			func(ctx context.Context, p play) { p.does(ctx, p.tokens("key", 2)) },
+		},
+		{
+			"a one-time token of a card that is there",
+			[]string{cyb, reb},
+			known,
+			func(ctx context.Context, p play) { p.does(ctx, p.tokens("key", 1)) },
+		},
+		{
+			"a one-time token and a number of one card at once",
+			[]string{cyb, reb},
+			known,
+			func(ctx context.Context, p play) {
+				p.w.clients.script("other", func(ctx context.Context) { p.w.clients.ask(ctx, p.w.gate(1), p.creates("other", 2)) })
+				p.does(ctx, p.tokens("key", 2))
+			},
+		},
+		{
+			"a key with another body", nil, known,
 			func(ctx context.Context, p play) {
 				p.does(ctx, p.creates("key", 2))
 				p.does(ctx, p.creates("key", 3))
 			},
 		},
 		{
-			"adoption by reference",
+			"adoption by reference", providers(),
 			func(ctx context.Context, p play) {
 				known(ctx, p)
 				p.plants(ctx, 2)
@@ -186,7 +208,7 @@ func scenes() []scene {
 			},
 		},
 		{
-			"a change", known,
+			"a change", nil, known,
 			func(ctx context.Context, p play) {
 				if a := p.does(ctx, p.creates("key", 2)); a != nil {
 					two := "2"
@@ -198,7 +220,7 @@ func scenes() []scene {
 			},
 		},
 		{
-			"a deletion", known,
+			"a deletion", nil, known,
 			func(ctx context.Context, p play) {
 				if a := p.does(ctx, p.creates("key", 2)); a != nil {
 					p.does(ctx, request{verb: remove, tenant: updating, target: a.id})
@@ -207,7 +229,7 @@ func scenes() []scene {
 			},
 		},
 		{
-			"a deactivation", known,
+			"a deactivation", nil, known,
 			func(ctx context.Context, p play) {
 				if a := p.does(ctx, p.creates("key", 2)); a != nil {
 					p.does(ctx, request{verb: deactivate, tenant: updating, target: a.id})

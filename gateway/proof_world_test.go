@@ -27,6 +27,8 @@ type galaxy struct {
 	made     int
 	log      *logged
 	underWay atomic.Int32 // requests that nobody waits for
+	minted   atomic.Int32 // one-time tokens
+	limited  bool         // the run ended in the known limit
 	clients  *clients
 }
 
@@ -59,7 +61,10 @@ func newGalaxy(n int, skew time.Duration) *galaxy {
 	w.clients = newClients(w)
 	w.crashed = func(dead *gate) {
 		close(dead.gone)
-		w.gates[slices.Index(w.gates, dead)] = w.start(0)
+		next := w.start(0)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.gates[slices.Index(w.gates, dead)] = next
 	}
 	for i := range n {
 		if i > 0 {
@@ -102,6 +107,13 @@ func (w *galaxy) start(skew time.Duration) *gate {
 	g.stop = stop
 	go svc.Reconcile(ctx)
 	return g
+}
+
+// gate is the i-th gateway that lives, counted around.
+func (w *galaxy) gate(i int) *gate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gates[i%len(w.gates)]
 }
 
 // close ends every goroutine of the galaxy, so that its bubble can end.

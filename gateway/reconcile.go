@@ -227,6 +227,10 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 	if err != nil {
 		return out, storeError("reconcile", err)
 	}
+	others, err := s.loadMembers(ctx, "reconcile", slices.DeleteFunc(slices.Clone(open), func(id string) bool { return id == rec.ID }))
+	if err != nil {
+		return out, err
+	}
 	known, err := s.knownOf(ctx, rec.Tenant, rec.CustomerID)
 	if err != nil {
 		return out, err
@@ -237,7 +241,12 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 		}
 	}
 	open = slices.DeleteFunc(open, func(m string) bool { return strings.HasPrefix(m, surplusMark) })
-	out.open, out.cut = len(open), len(items) >= maxPerCustomer
+	out.open, out.cut = len(open)-len(others), len(items) >= maxPerCustomer
+	for _, other := range others {
+		if other != nil && other.unfinished() && other.settledAt() == provider {
+			out.open++ // one that is open elsewhere has stored nothing here
+		}
+	}
 	return out, nil
 }
 

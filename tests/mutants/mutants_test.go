@@ -54,6 +54,11 @@ func mutants() []mutant {
 			proof{pkg: "./gateway/redisstore", run: "^TestStore$", says: `--- FAIL: TestStore/.*`},
 		},
 		{
+			"a strict write waits for no replica",
+			[]edit{{"gateway/redisstore/barrier.go", "if ctx.Value(durably{}) == nil ||", "if ctx.Err() == nil ||"}},
+			proof{pkg: "./gateway/redisstore", run: "^TestAStrictWriteIsNotDoneUntilAReplicaHasIt$", says: `--- FAIL: TestAStrictWrite.*`},
+		},
+		{
 			"who has lost the fence writes over who has it",
 			[]edit{{
 				"gateway/create_end.go",
