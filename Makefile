@@ -27,7 +27,7 @@ test: redis-server ## everything that needs no network, with a real redis-server
 	go test -race -shuffle=on ./...
 
 chaos: redis-server ## gateways and Redis killed, frozen and cut off, with the built binary
-	go test -tags chaos -count 1 ./tests/chaos
+	go test -count 1 -timeout 60m -v ./tests/chaos -full
 
 redis-server:
 	@if ! command -v redis-server >/dev/null; then \

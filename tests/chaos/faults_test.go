@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos
 
 import (
@@ -26,7 +24,7 @@ func TestC2KilledAfterTheCommit(t *testing.T) {
 			hung := make(chan answer, 1)
 			go func() { hung <- w.gateways[0].create(t.Context(), "k", create(1, provider)) }()
 			eventually(t, 10*time.Second, "the provider stores", func() bool { return len(w.live(t, provider)) == 1 })
-			w.gateways[0].kill()
+			w.gateways[0].Kill()
 			require.Zero(t, (<-hung).status, "the client was not answered")
 
 			var op answer

@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos
 
 import (
@@ -12,20 +10,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/adapters/fault"
+	"github.com/polyvault/polyvault/tests/harness"
 )
 
 // C3: a Redis that was killed: before an attempt nothing is sent, during one nothing
 // is acknowledged, and once it is back all that was acknowledged resolves.
 func TestC3RedisKilled(t *testing.T) {
 	t.Parallel()
-	addr, dir := freePort(t), t.TempDir()
+	addr, dir := programs.FreePort(t), t.TempDir()
 	redis := startRedis(t, addr, dir)
 	w := newWorldOver(t, 1, addr, "strict")
 	g := w.gateways[0]
 	kept := w.until(t.Context(), 10*time.Second, "kept", oneCard("cus-1", "2031", "123"))
 	require.Equal(t, http.StatusCreated, kept.status, "%s", kept.raw)
 
-	redis.kill()
+	redis.Kill()
 	before := len(w.state(t, cybersource).Requests)
 	refused := g.create(t.Context(), "refused", oneCard("cus-2", "2031", "123"))
 	require.Equal(t, http.StatusServiceUnavailable, refused.status, "%s", refused.raw)
@@ -43,7 +42,7 @@ func TestC3RedisKilled(t *testing.T) {
 	during := make(chan answer, 1)
 	go func() { during <- g.create(t.Context(), "during", oneCard("cus-3", "2031", "123")) }()
 	eventually(t, 5*time.Second, "the provider has the request", func() bool { return len(w.rules(t, cybersource)) == 0 })
-	redis.kill()
+	redis.Kill()
 	a := <-during
 	require.NotContains(t, []int{http.StatusOK, http.StatusCreated}, a.status, "acknowledged what is not durable: %s", a.raw)
 	startRedis(t, addr, dir)
@@ -57,13 +56,13 @@ func TestC3RedisKilled(t *testing.T) {
 
 // startRedis runs a Redis that keeps every write, at an address and in a directory
 // that it may have had before.
-func startRedis(t *testing.T, addr, dir string) *process {
+func startRedis(t *testing.T, addr, dir string) *harness.Process {
 	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	require.NoError(t, err)
 	host, port, err := net.SplitHostPort(addr)
 	require.NoError(t, err)
-	p := startProgram(t, bin, nil, "--bind", host, "--port", port, "--dir", dir, "--save", "",
+	p := programs.Start(t, bin, nil, "--bind", host, "--port", port, "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 	eventually(t, 10*time.Second, "redis-server listens", func() bool {
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)

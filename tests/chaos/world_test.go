@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos
 
 import (
@@ -16,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/gateway/storetest/redistest"
+	"github.com/polyvault/polyvault/tests/harness"
 )
 
 type object = map[string]any
@@ -47,7 +46,7 @@ type world struct {
 
 // gateway is one `polyvault serve`, which may die and come back at its address.
 type gateway struct {
-	*process
+	*harness.Process
 	url, config string
 	env         []string
 }
@@ -62,12 +61,12 @@ func newWorldOver(t *testing.T, gateways int, redis, durability string) *world {
 	w := &world{stands: map[string]string{}, redis: redis}
 	args := []string{"sandbox"}
 	for flag, provider := range map[string]string{"--cybersource": cybersource, "--rebilly": rebilly, "--bigcommerce": bigcommerce} {
-		w.stands[provider] = freePort(t)
+		w.stands[provider] = programs.FreePort(t)
 		args = append(args, flag, w.stands[provider])
 	}
-	p := start(t, nil, args...)
+	p := programs.Polyvault(t, nil, args...)
 	for _, addr := range w.stands {
-		waitFor(t, p, "http://"+addr+"/_sandbox/state")
+		p.WaitFor(t, "http://"+addr+"/_sandbox/state")
 	}
 	b := make([]byte, 32)
 	_, err := rand.Read(b)
@@ -91,7 +90,7 @@ func digest(key string) string {
 
 func (w *world) newGateway(t *testing.T, durability string) *gateway {
 	t.Helper()
-	listen := freePort(t)
+	listen := programs.FreePort(t)
 	g := &gateway{url: "http://" + listen, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
 	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read"
 	// The breaker stays closed: an open one rightly sends the next create elsewhere.
@@ -146,8 +145,8 @@ log: {level: info, format: json}
 // run starts the gateway, for the first time or again.
 func (g *gateway) run(t *testing.T) {
 	t.Helper()
-	g.process = start(t, g.env, "serve", "--config", g.config)
-	waitFor(t, g.process, g.url+"/readyz")
+	g.Process = programs.Polyvault(t, g.env, "serve", "--config", g.config)
+	g.WaitFor(t, g.url+"/readyz")
 }
 
 // create is a request that each provider of the route could take: the sources are a

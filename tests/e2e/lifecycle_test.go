@@ -58,9 +58,9 @@ func TestLifeCycle(t *testing.T) {
 			for provider, two := range sources {
 				t.Run(provider, func(t *testing.T) { lifeCycle(t, g, provider, two) })
 			}
-			require.NoError(t, g.terminate(t), "SIGTERM ends with exit code 0")
+			require.NoError(t, g.Terminate(t), "SIGTERM ends with exit code 0")
 			for _, number := range []string{"4111111111111111", "5555555555554444", "378282246310005", "6011111111111117", g.key} {
-				require.NotContains(t, g.log.String(), number, "a number or key is in the log")
+				require.NotContains(t, g.Log.String(), number, "a number or key is in the log")
 			}
 		})
 	}
