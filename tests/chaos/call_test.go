@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -38,6 +39,9 @@ func (a answer) final() bool {
 	return a.status < 500
 }
 
+// client keeps a connection for each of the many workers.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+
 // send makes one request as a tenant. It never fails the test: gateways die here.
 func (g *gateway) send(ctx context.Context, tenant, method, path, key string, body any) answer {
 	raw, ok := body.([]byte)
@@ -50,14 +54,14 @@ func (g *gateway) send(ctx context.Context, tenant, method, path, key string, bo
 	if err != nil {
 		return answer{}
 	}
-	// A connection of its own, and no GetBody: net/http must not send twice by itself.
+	// No GetBody: net/http must not send twice by itself.
 	req.GetBody = nil
 	req.Header.Set("Authorization", "Bearer "+apiKey(tenant))
 	req.Header.Set("Content-Type", "application/json")
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return answer{}
 	}
@@ -89,9 +93,19 @@ func (w *world) until(ctx context.Context, limit time.Duration, key string, body
 		select {
 		case <-ctx.Done():
 			return last
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(pauseAfter(last)):
 		}
 	}
+}
+
+// pauseAfter is how long a client waits before it asks again: as told, but it is an
+// impatient one.
+func pauseAfter(a answer) time.Duration {
+	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
+	if err != nil || seconds <= 0 {
+		return 50 * time.Millisecond
+	}
+	return min(time.Duration(seconds)*time.Second, 250*time.Millisecond)
 }
 
 // know tells the gateway who customer n is at BigCommerce, which cannot be asked to make one.

@@ -39,9 +39,10 @@ func storePath(provider string) string {
 // world is the stand-ins, a store and the gateways over it.
 type world struct {
 	stands    map[string]string // provider -> host:port
-	redis     string            // host:port
+	store     string            // the store's section of the configuration
 	reference string            // the reference key, base64
 	gateways  []*gateway
+	logs      []*harness.Log // of everything that ran
 }
 
 // gateway is one `polyvault serve`, which may die and come back at its address.
@@ -58,13 +59,19 @@ func newWorld(t *testing.T, gateways int) *world {
 
 func newWorldOver(t *testing.T, gateways int, redis, durability string) *world {
 	t.Helper()
-	w := &world{stands: map[string]string{}, redis: redis}
+	return newWorldIn(t, gateways, fmt.Sprintf(`redis: {url: "redis://%s/0", durability: %s}`, redis, durability))
+}
+
+func newWorldIn(t *testing.T, gateways int, store string) *world {
+	t.Helper()
+	w := &world{stands: map[string]string{}, store: store}
 	args := []string{"sandbox"}
 	for flag, provider := range map[string]string{"--cybersource": cybersource, "--rebilly": rebilly, "--bigcommerce": bigcommerce} {
 		w.stands[provider] = programs.FreePort(t)
 		args = append(args, flag, w.stands[provider])
 	}
 	p := programs.Polyvault(t, nil, args...)
+	w.logs = append(w.logs, p.Log)
 	for _, addr := range w.stands {
 		p.WaitFor(t, "http://"+addr+"/_sandbox/state")
 	}
@@ -73,7 +80,7 @@ func newWorldOver(t *testing.T, gateways int, redis, durability string) *world {
 	require.NoError(t, err)
 	w.reference = base64.StdEncoding.EncodeToString(b)
 	for range gateways {
-		w.gateways = append(w.gateways, w.newGateway(t, durability))
+		w.gateways = append(w.gateways, w.newGateway(t))
 	}
 	return w
 }
@@ -88,7 +95,7 @@ func digest(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (w *world) newGateway(t *testing.T, durability string) *gateway {
+func (w *world) newGateway(t *testing.T) *gateway {
 	t.Helper()
 	listen := programs.FreePort(t)
 	g := &gateway{url: "http://" + listen, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
@@ -101,7 +108,7 @@ admin_listen: ""
 lease: 3s
 reconcile: {interval: 200ms, settle: 500ms}
 store:
-  redis: {url: "redis://%s/0", durability: %s}
+  %s
 keys:
   reference: env:CHAOS_REFERENCE_KEY
 tenants:
@@ -130,7 +137,7 @@ routes:
   - {name: rest, providers: [bigcommerce-main, cybersource-us, rebilly-main]}
 insecure_providers: true
 log: {level: info, format: json}
-`, listen, w.redis, durability, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes,
+`, listen, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes,
 		shape, w.stands[cybersource], shape, w.stands[rebilly], shape, w.stands[bigcommerce]), 0o600))
 	g.env = []string{
 		"CHAOS_REFERENCE_KEY=" + w.reference,
@@ -138,14 +145,15 @@ log: {level: info, format: json}
 		"CHAOS_REBILLY_KEY=sk_sandbox_polyvault",
 		"CHAOS_BIGCOMMERCE_TOKEN=sandbox-token",
 	}
-	g.run(t)
+	w.run(t, g)
 	return g
 }
 
-// run starts the gateway, for the first time or again.
-func (g *gateway) run(t *testing.T) {
+// run starts a gateway, for the first time or again.
+func (w *world) run(t *testing.T, g *gateway) {
 	t.Helper()
 	g.Process = programs.Polyvault(t, g.env, "serve", "--config", g.config)
+	w.logs = append(w.logs, g.Log)
 	g.WaitFor(t, g.url+"/readyz")
 }
 
