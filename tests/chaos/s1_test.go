@@ -78,8 +78,9 @@ func (w *world) stress(t *testing.T, name string, jobs []job, dir string, distur
 	<-done
 	loaded := time.Since(begun)
 
-	hit := 0
+	hit, calls := 0, 0
 	for _, p := range providers() {
+		calls += len(w.state(t, p).Requests)
 		for i, r := range w.rules(t, p) {
 			hit += rules[i].Times - r.Times
 		}
@@ -98,11 +99,11 @@ func (w *world) stress(t *testing.T, name string, jobs []job, dir string, distur
 	share := 100 * float64(len(jobs)-len(y.rejected)-len(y.open)) / float64(len(jobs))
 	t.Logf("%s: %d creates in %.1f s, at rest after %.1f s more\n"+
 		"  answers: %d × 200/201 of which %d replays, %d × 202, %d × 409, %d × 429/503, %d × none; rejected %d, given up %d\n"+
-		"  faults met %d; %s; unknown %d, found at the provider %d, surplus deleted %d\n"+
+		"  faults met %d of %d calls; %s; unknown %d, found at the provider %d, surplus deleted %d\n"+
 		"  D %d  L %d  M %d  X %d  U %d  P %d  manual %d  success %.2f %%",
 		name, len(jobs), loaded.Seconds(), rested.Seconds(),
 		y.created, y.replays, y.accepted, y.conflicts, y.refused, y.dropped, len(y.rejected), len(y.open),
-		hit, disturbed, unknown, adopted, surplus,
+		hit, calls, disturbed, unknown, adopted, surplus,
 		len(v.D), len(v.L), len(v.M), len(v.X), len(v.U), len(v.P), v.manual, share)
 	for key, why := range y.rejected {
 		t.Logf("%s was rejected: %s", key, why)
