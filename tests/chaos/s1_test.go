@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/adapters/fault"
+	"github.com/polyvault/polyvault/gateway/storetest/redistest"
 )
 
 var (
@@ -45,10 +46,9 @@ func TestS1(t *testing.T) {
 	}
 	for _, seed := range seeds {
 		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { //nolint:tparallel // one after the other: each wants the whole machine
-			addr, dir := programs.FreePort(t), t.TempDir()
-			startRedis(t, addr, dir)
-			w := newWorldOver(t, 3, addr, "strict")
-			w.stress(t, fmt.Sprintf("S1 seed %d", seed), plan(seed, n), dir, w.killing(seed))
+			redis := redistest.StartServer(t, kept()...)
+			w := newWorldOver(t, 3, redis.Addr, "strict")
+			w.stress(t, fmt.Sprintf("S1 seed %d", seed), plan(seed, n), redis.Dir, w.killing(seed))
 		})
 		if !ok {
 			return
