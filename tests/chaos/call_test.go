@@ -80,11 +80,15 @@ func (g *gateway) create(ctx context.Context, key string, body any) answer {
 
 // until repeats a create with one key, over the gateways in turn, until the answer is final or time is up.
 func (w *world) until(ctx context.Context, limit time.Duration, key string, body any) answer {
+	return w.untilAs(ctx, "acme0000", limit, key, body)
+}
+
+func (w *world) untilAs(ctx context.Context, tenant string, limit time.Duration, key string, body any) answer {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var last answer
 	for i := 0; ; i++ {
-		if a := w.gateways[i%len(w.gateways)].create(ctx, key, body); a.status != 0 {
+		if a := w.gateways[i%len(w.gateways)].send(ctx, tenant, http.MethodPost, "/v1/instruments", key, body); a.status != 0 {
 			last = a
 		}
 		if last.final() {
@@ -111,7 +115,12 @@ func pauseAfter(a answer) time.Duration {
 // know tells the gateway who customer n is at BigCommerce, which cannot be asked to make one.
 func (w *world) know(t *testing.T, n int) {
 	t.Helper()
-	a := w.gateways[0].send(t.Context(), "acme0000", http.MethodPut, fmt.Sprintf("/v1/customers/cus-%d", n), "",
+	w.knowAs(t, "acme0000", n)
+}
+
+func (w *world) knowAs(t *testing.T, tenant string, n int) {
+	t.Helper()
+	a := w.gateways[0].send(t.Context(), tenant, http.MethodPut, fmt.Sprintf("/v1/customers/cus-%d", n), "",
 		object{"provider_references": object{bigcommerce: fmt.Sprint(n)}})
 	require.Contains(t, []int{http.StatusOK, http.StatusCreated}, a.status, "%s", a.raw)
 }

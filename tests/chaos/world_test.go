@@ -118,6 +118,10 @@ tenants:
   - name: other
     accept_raw_card: true
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+  - name: lax
+    accept_raw_card: true
+    duplicates: allow
+    api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
 providers:
   - name: cybersource-us
     type: cybersource
@@ -137,7 +141,7 @@ routes:
   - {name: rest, providers: [bigcommerce-main, cybersource-us, rebilly-main]}
 insecure_providers: true
 log: {level: info, format: json}
-`, listen, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes,
+`, listen, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
 		shape, w.stands[cybersource], shape, w.stands[rebilly], shape, w.stands[bigcommerce]), 0o600))
 	g.env = []string{
 		"CHAOS_REFERENCE_KEY=" + w.reference,
