@@ -133,6 +133,7 @@ type Reads struct {
 // Reconcile says how creates whose effect is not known are followed up.
 type Reconcile struct {
 	Interval Duration `json:"interval"` // between two looks for work; 100ms–1m, default 1s
+	Rate     int      `json:"rate"`     // records a second that each gateway looks up at each provider; 1–1000, default 20
 	Settle   Duration `json:"settle"`   // what a provider may take to show what it stored; 100ms–10m, default 2s
 }
 
@@ -156,7 +157,7 @@ func defaults() Config {
 		Deletes:     Deletes{DefaultInstrument: "promote"},
 		Reads:       Reads{StaleIfError: Duration(24 * time.Hour)},
 		Lease:       Duration(30 * time.Second),
-		Reconcile:   Reconcile{Interval: Duration(time.Second), Settle: Duration(2 * time.Second)},
+		Reconcile:   Reconcile{Interval: Duration(time.Second), Rate: 20, Settle: Duration(2 * time.Second)},
 		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
 		Log:         Log{Level: "info", Format: "json"},
 	}

@@ -184,13 +184,18 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 			return next, true, created, err
 		}
 	}
+	if s.forgot() {
+		if next, done, created, err = c.recall(ctx, m.p, next); done {
+			return next, true, created, err
+		}
+	}
 	if s.now().Sub(start)+m.p.timeout > s.lease {
 		created, err = c.notDone(ctx, next, storeError("create", errLate))
 		return next, true, created, err
 	}
 	ins, callErr := c.call(ctx, m, src, res.Loaded[0])
 	if callErr == nil {
-		created, err = c.complete(ctx, m.p, src, next, ins)
+		created, err = c.stored(ctx, m.p, src, next, ins)
 		return next, true, created, err
 	}
 	e := c.inRequest(callErr, cand.Source)

@@ -68,14 +68,14 @@ func (c *creation) inRequest(err error, source int) *normalize.Error {
 	return &e
 }
 
-// claims are the names that a create takes along with its attempt: the number, if
-// it is in hand and the tenant wants one instrument for it; the place, if the
+// claims are the names that a create takes along with its attempt: the number, or
+// the token of a vault, if the tenant wants one instrument for it; the place, if the
 // source names one.
 func (c *creation) claims(p *Provider, src normalize.Source) []string {
 	if src.ProviderReference != nil {
 		return c.s.referenceClaims(p, src.ProviderReference.References)
 	}
-	identity := identityOf(src)
+	identity := claimIdentity(src)
 	if identity == "" || c.tenant.Duplicates == DuplicatesAllow {
 		return nil
 	}

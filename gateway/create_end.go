@@ -85,6 +85,56 @@ func replay(r Record) (Created, error) {
 	return out, nil
 }
 
+// stored goes on from what the provider answered. What another record may well have
+// already, since the provider says so or since a token's card is known only now, is
+// claimed before this record comes to life: however often the gateway dies, there are
+// never two live records of one card.
+func (c *creation) stored(ctx context.Context, p *Provider, src normalize.Source, cur stored, ins adapters.Instrument) (Created, error) {
+	s := c.s
+	claims := s.claimsOn(cur.Record, p, ins)
+	late := identityOf(src) == "" && src.ProviderReference == nil && ins.Identity != "" && slices.ContainsFunc(claims, isNumberClaim)
+	if !ins.Existing && !late {
+		return c.complete(ctx, p, src, cur, ins)
+	}
+	for {
+		after, st, err := s.secure(ctx, "create", cur, p, ins, false)
+		now := s.clock.at(s.now())
+		switch {
+		case errors.Is(err, errChanged) && after.State == StateSending && after.Fence == cur.Fence:
+			cur = after // a late result was put beside it
+		case errors.Is(err, errChanged):
+			return c.superseded(ctx, p, cur, after, ins)
+		case errors.Is(err, errBusy) && now.Before(after.LeaseEnd.Add(-leaseMargin)):
+			if pause(ctx, busyPause) != nil {
+				return c.unsettled(after.Record, err)
+			}
+			cur = after
+		case err != nil:
+			return c.undecided(ctx, after, err)
+		case st.first != nil:
+			return c.sameAs(ctx, p, src, after, st, ins)
+		case st.taken:
+			return c.undecided(ctx, after, errTaken)
+		default:
+			return c.complete(ctx, p, src, after, ins)
+		}
+	}
+}
+
+// busyPause is how long a create waits before it asks again whether another one,
+// which stores the same card, has ended.
+const busyPause = 50 * time.Millisecond
+
+// undecided leaves a record to the reconciler, though the provider has stored: what
+// it is to become could not be worked out.
+func (c *creation) undecided(ctx context.Context, cur stored, why error) (Created, error) {
+	next, err := cur.ended(&normalize.Error{Code: normalize.OutcomeUnknown, Outcome: normalize.Unknown}, c.s.clock.at(c.s.now()))
+	if err == nil {
+		cur, _, err = c.s.put(ctx, "create", cur, next)
+	}
+	return c.unsettled(cur.Record, errors.Join(why, err))
+}
+
 // complete writes what the provider stored. If the write is not acknowledged the
 // caller is told so, and never that the instrument is there.
 func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Source, cur stored, ins adapters.Instrument) (Created, error) {
@@ -96,8 +146,12 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 		return c.unsettled(cur.Record, err)
 	}
 	next.Answer.Deduplicated = ins.Existing
-	places := s.referenceClaims(p, ins.References)
-	next.Claims = append(slices.DeleteFunc(slices.Clone(cur.Claims), func(c string) bool { return slices.Contains(places, c) }), places...)
+	claims := s.claimsOn(cur.Record, p, ins)
+	if src.ProviderReference != nil {
+		// What was stored before is adopted as it is, beside others of the same card.
+		claims = slices.DeleteFunc(claims, isNumberClaim)
+	}
+	next.Claims = union(cur.Claims, claims)
 	done, res, err := s.put(ctx, "create", cur, next)
 	switch {
 	case errors.Is(err, errChanged) && done.State == StateSending && done.Fence == cur.Fence:
@@ -108,14 +162,32 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 	case err != nil:
 		return c.unsettled(cur.Record, err)
 	}
-	// A number that another record took meanwhile says nothing about this place.
-	if owner := otherOwner(res.Owners[len(res.Owners)-len(places):], done.ID); owner != "" {
-		return c.becomeAlias(ctx, p, src, done, owner, ins)
+	if otherOwner(res.Owners, done.ID) != "" {
+		after, st, err := c.rival(ctx, p, done, ins, res.Owners)
+		if err != nil {
+			return c.unsettled(done.Record, err)
+		}
+		if st.first != nil {
+			return c.sameAs(ctx, p, src, after, st, ins)
+		}
 	}
 	if view.Default {
 		s.clearOtherDefaults(ctx, done.Record)
 	}
 	return Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}, nil
+}
+
+// rival finds the live record that has a claim of one which has just completed. It
+// waits a little for one that is still being stored: if that does not end, both stay.
+func (c *creation) rival(ctx context.Context, p *Provider, done stored, ins adapters.Instrument, owners []string) (after stored, st standing, err error) {
+	for range int(leaseMargin / busyPause) {
+		after, st, err = c.s.whoseIs(ctx, done, p, ins, owners, false)
+		if !errors.Is(err, errBusy) || pause(ctx, busyPause) != nil {
+			return after, st, err
+		}
+	}
+	c.s.log.Warn("another create of the same card did not end", zap.String("instrument", done.ID), zap.String("provider", p.name))
+	return done, standing{}, nil
 }
 
 // superseded ends a create whose record was changed by somebody else during the

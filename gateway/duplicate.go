@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -23,7 +24,7 @@ func (c *creation) duplicate(ctx context.Context, m *permit, src normalize.Sourc
 	holder, adopting := recs[0], src.ProviderReference != nil
 	switch {
 	case abandoned(holder, cur.Claims, adopting):
-		next, err = c.takeOver(ctx, cur, owner, holder)
+		next, err = c.s.takeOver(ctx, cur, owner, holder, cur.Claims)
 		if err != nil {
 			created, err = c.notDone(ctx, cur, asError(err))
 			return cur, true, created, err
@@ -62,16 +63,16 @@ func beingStored() *normalize.Error {
 	}
 }
 
-// takeOver moves the claims of a record that is gone to cur. It fails with
-// Conflict if another request was faster, or if the holder has come back to life
-// since it was loaded.
-func (c *creation) takeOver(ctx context.Context, cur stored, owner string, holder *stored) (stored, error) {
+// takeOver moves claims of a record that has no use for them to cur, which lists
+// them. It fails with Conflict if another request was faster, or if the holder has
+// come back to life since it was loaded.
+func (s *Service) takeOver(ctx context.Context, cur stored, owner string, holder *stored, claims []string) (stored, error) {
 	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce()}
-	for _, claim := range cur.Claims {
+	for _, claim := range claims {
 		w.Release = append(w.Release, Claim{Key: claim, Owner: owner})
 		w.Claims = append(w.Claims, Claim{Key: claim, Owner: cur.ID})
 	}
-	res, err := c.s.write(ctx, w)
+	res, err := s.write(ctx, w)
 	if err != nil {
 		return cur, storeError("create", err)
 	}
@@ -82,7 +83,7 @@ func (c *creation) takeOver(ctx context.Context, cur stored, owner string, holde
 		return cur, beingStored()
 	}
 	// Only what is read after the claims moved tells; a store may load before.
-	now, err := c.s.load(ctx, "create", owner)
+	now, err := s.load(ctx, "create", owner)
 	if err != nil {
 		return cur, err
 	}
@@ -170,8 +171,8 @@ func (c *creation) storeAfresh(ctx context.Context, cur, holder stored) (Created
 func updateFrom(p *Provider, src normalize.Source, in normalize.CreateInput) normalize.UpdateInput {
 	out := normalize.UpdateInput{}
 	if _, ok := p.adapter.(adapters.Updater); ok {
-		if src.Card != nil {
-			out.ExpMonth, out.ExpYear = &src.Card.ExpMonth, &src.Card.ExpYear
+		if month, year := expiryOf(src); year != 0 {
+			out.ExpMonth, out.ExpYear = &month, &year
 		}
 		if in.BillingAddress != nil {
 			out.BillingAddress = normalize.PatchOf(*in.BillingAddress)
@@ -189,48 +190,183 @@ func updateFrom(p *Provider, src normalize.Source, in normalize.CreateInput) nor
 	return out
 }
 
-// becomeAlias ends a create whose provider answered with an instrument that the
-// gateway has already: the first one answers for both.
-func (c *creation) becomeAlias(ctx context.Context, p *Provider, src normalize.Source, done stored, owner string, ins adapters.Instrument) (Created, error) {
-	now := c.s.clock.at(c.s.now())
-	recs, err := c.s.load(ctx, "create", owner)
-	if err != nil {
-		return c.unsettled(done.Record, err)
+// expiryOf is the expiry date that a source brings; 0 if it brings none. That of a
+// vault's token is the vault's own matter: nobody can change it from outside.
+func expiryOf(src normalize.Source) (month, year int) {
+	switch {
+	case src.Card != nil:
+		return src.Card.ExpMonth, src.Card.ExpYear
+	case src.InstrumentIdentifier != nil:
+		return src.InstrumentIdentifier.ExpMonth, src.InstrumentIdentifier.ExpYear
+	default:
+		return 0, 0
 	}
-	first := recs[0]
-	mine := Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}
-	if !holds(first, done.Claims) || !first.live() {
-		// Its holder is gone, so the place is this record's.
-		if _, err := c.takeOver(ctx, done, owner, first); err != nil {
-			return c.unsettled(done.Record, err)
+}
+
+// sameAs ends a create that turned out to name an instrument which is there
+// already: the first one gets what is new, and answers for both. What the provider
+// made of this one is one too many, and is deleted there.
+func (c *creation) sameAs(ctx context.Context, p *Provider, src normalize.Source, cur stored, st standing, ins adapters.Instrument) (Created, error) {
+	first, err := *st.first, error(nil)
+	if p.samePlace(first.primary(), ins.References) {
+		first, err = c.s.foldInto(ctx, p, first, ins, updateFrom(p, src, c.in).Metadata)
+	} else {
+		again := updateFrom(p, src, c.in)
+		if _, ok := p.adapter.(adapters.Updater); ok && again.ExpYear == nil && ins.Card != nil && ins.Card.ExpYear != 0 {
+			again.ExpMonth, again.ExpYear = &ins.Card.ExpMonth, &ins.Card.ExpYear // of a token only now
 		}
-		return mine, nil
+		first, err = c.s.update(ctx, first, again)
 	}
-	if first.Tenant != done.Tenant || first.CustomerID != done.CustomerID {
-		c.s.log.Error("two customers' instruments are one at the provider", zap.String("provider", p.name),
-			zap.String("instrument", first.ID), zap.String("other", done.ID))
-		return mine, nil
+	if err != nil {
+		return c.undecided(ctx, cur, err)
 	}
-	again := updateFrom(p, src, c.in)
-	changed, err := c.s.change(ctx, "create", *first, func(r Record) (Record, error) {
+	st.first = &first
+	done, err := c.s.yieldTo(ctx, cur, st, p, ins, false)
+	if err != nil || done.AliasOf == "" {
+		return c.unsettled(cur.Record, errors.Join(err, errChanged))
+	}
+	if first.View.Default {
+		c.s.clearOtherDefaults(ctx, first.Record)
+	}
+	return Created{Instrument: done.answered(), Provider: p.name, Deduplicated: true}, nil
+}
+
+// foldInto puts what a provider answered to a create into the record that has its place.
+func (s *Service) foldInto(ctx context.Context, p *Provider, first stored, ins adapters.Instrument, metadata map[string]*string) (stored, error) {
+	return s.change(ctx, "create", first, func(r Record) (Record, error) {
 		if !r.live() {
 			return r.refuse("alias")
 		}
-		token := tokenOf(p, r.primary().Role, ins, now)
-		return r.changed(token, r.View.merge(ins).withMetadata(again.Metadata, false), now)
+		now := s.clock.at(s.now())
+		return r.changed(tokenOf(p, r.primary().Role, ins, now), r.View.merge(ins).withMetadata(metadata, false), now)
 	})
+}
+
+// samePlace reports whether a token and references are the same place at this provider.
+func (p *Provider) samePlace(t Token, refs normalize.References) bool {
+	return t.Provider == p.name && p.locate(t.References) == p.locate(refs)
+}
+
+// claimsOn are the names that an instrument at a provider gives its record: its
+// place, and its card or account, as far as the provider can tell one from another
+// and the tenant wants one instrument for it.
+func (s *Service) claimsOn(r Record, p *Provider, ins adapters.Instrument) []string {
+	out := s.referenceClaims(p, ins.References)
+	if ins.Identity == "" || s.tenant(r.Tenant).Duplicates == DuplicatesAllow {
+		return out
+	}
+	for _, key := range s.keys {
+		out = append(out, numberClaim(r.Tenant, r.CustomerID, p.name, key.fingerprint(p.Type()+" "+ins.Identity)))
+	}
+	return out
+}
+
+// union is a and what b has beyond it.
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, x := range b {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// standing is what the claims of others mean for a record.
+type standing struct {
+	first  *stored // the live record of the same customer that has the place or the card already
+	taken  bool    // another record has the place, and not as its home: the instrument there is spoken for
+	byOpen bool    // that record is open
+}
+
+// secure claims the names of what a provider stored for an open record. It fails with
+// errChanged if somebody else wrote the record, and with errBusy while another open
+// record has one of them. guessed says that the instrument was found by a look-up, so
+// that whoever has its place knows better.
+func (s *Service) secure(ctx context.Context, op string, cur stored, p *Provider, ins adapters.Instrument, guessed bool) (stored, standing, error) {
+	next := cur.Record
+	next.Claims = union(cur.Claims, s.claimsOn(cur.Record, p, ins))
+	after, res, err := s.put(ctx, op, cur, next)
 	if err != nil {
-		return c.unsettled(done.Record, err)
+		return after, standing{}, err
 	}
-	next, err := done.alias(changed.Record, now)
+	return s.whoseIs(ctx, after, p, ins, res.Owners, guessed)
+}
+
+// whoseIs finds out what the owners of a record's claims, given in their order, mean
+// for it. Claims whose holders have no use for them are taken over.
+func (s *Service) whoseIs(ctx context.Context, cur stored, p *Provider, ins adapters.Instrument, owners []string, guessed bool) (stored, standing, error) {
+	var out standing
+	for _, owner := range slices.Compact(slices.Sorted(slices.Values(owners))) {
+		if owner == cur.ID {
+			continue
+		}
+		var claims []string // that it has
+		for i, c := range cur.Claims {
+			if owners[i] == owner {
+				claims = append(claims, c)
+			}
+		}
+		recs, err := s.load(ctx, "create", owner)
+		if err != nil {
+			return cur, out, err
+		}
+		holder, place := recs[0], !slices.ContainsFunc(claims, isNumberClaim)
+		mine := holder != nil && holder.Tenant == cur.Tenant && holder.CustomerID == cur.CustomerID
+		switch {
+		case !holds(holder, claims):
+			cur, err = s.takeOver(ctx, cur, owner, holder, claims)
+		case place && guessed:
+			out.taken, out.byOpen = true, holder.unfinished()
+		case place && holder.live() && !mine:
+			s.log.Error("two customers' instruments are one at the provider", zap.String("provider", p.name),
+				zap.String("instrument", holder.ID), zap.String("other", cur.ID))
+		case place && holder.State == StateCompleted && holder.AliasOf != "" && !ins.Existing:
+			out.taken = true // as surplus of its own
+		case holder.live() && (place || p.samePlace(holder.primary(), ins.References)):
+			out.first = holder
+		case abandoned(holder, claims, false):
+			cur, err = s.takeOver(ctx, cur, owner, holder, claims)
+		case !holder.live():
+			err = internalError("create", errBusy)
+		case out.first == nil:
+			out.first = holder
+		}
+		if err != nil {
+			return cur, out, err
+		}
+	}
+	return cur, out, nil
+}
+
+// yieldTo makes a record the alias of the one that has its place or its card. What
+// the provider made of it at another place is one too many there. If that place is
+// spoken for, or if it was only guessed that it is this record's, a doubt is left: what
+// is surplus shows once no create of the customer is open.
+func (s *Service) yieldTo(ctx context.Context, cur stored, st standing, p *Provider, ins adapters.Instrument, guessed bool) (stored, error) {
+	now := s.clock.at(s.now())
+	next, err := cur.alias(st.first.Record, now)
 	if err != nil {
-		return c.unsettled(done.Record, err)
+		return cur, internalError("create", err)
 	}
-	if _, _, err := c.s.put(ctx, "create", done, next); err != nil {
-		return c.unsettled(done.Record, err)
+	home := p.samePlace(st.first.primary(), ins.References)
+	switch {
+	case !home && !st.taken && !guessed:
+		next = next.late(tokenOf(p, normalize.RolePrimary, ins, now), s.referenceClaims(p, ins.References), now)
+	case !ins.Existing && len(cur.Attempts) > 0:
+		last, want := cur.Attempts[len(cur.Attempts)-1], Want{}
+		if cur.Want != nil {
+			want = *cur.Want
+		}
+		want.Identity = ins.Identity
+		next = next.doubted(Doubt{Provider: p.name, At: last.At, Want: &want}, now.Add(s.settleTime))
 	}
-	if changed.View.Default {
-		c.s.clearOtherDefaults(ctx, changed.Record)
+	after, err := s.settled(s.put(ctx, "create", cur, next))
+	if err == nil && after.AliasOf != "" && len(after.Late) > 0 {
+		if dropped, err := s.dropOrphans(ctx, after); err == nil {
+			return dropped, nil
+		}
+		// It is due, so that the reconciler tries again.
 	}
-	return Created{Instrument: changed.instrument(now), Provider: p.name, Deduplicated: true}, nil
+	return after, err
 }

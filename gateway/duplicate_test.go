@@ -145,14 +145,13 @@ func TestAClaimWhoseHolderIsGoneIsTakenOver(t *testing.T) {
 		w.store.claims[claim] = id
 		rec, err := w.load(t.Context(), "test", id)
 		require.NoError(t, err)
-		c := &creation{s: w.Service, tenant: w.tenant(acme), in: input("cus", card(visa))}
 		mine := newRecord(w.current().instrumentID(acme, "key 2"), acme, "cus", w.current(), nil, time.Now())
 		mine.Claims = []string{claim}
 		cur, _, err := w.put(t.Context(), "test", stored{}, mine)
 		require.NoError(t, err)
 		e := w.store.entries[id] // the holder begins again
 		w.store.entries[id] = memEntry{e.value, e.version + 1, "x"}
-		_, err = c.takeOver(t.Context(), cur, id, rec[0])
+		_, err = w.takeOver(t.Context(), cur, id, rec[0], []string{claim})
 		require.Equal(t, normalize.Conflict, normalize.CodeOf(err))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type fake struct {
 	updates   []adapters.UpdateInput
 	creates   []adapters.CreateInput
 	upsert    bool // storing the same number for a customer again gives the same instrument
+	knows     bool // it tells one card from another, also one that came as a token "last4.name"
 }
 
 // step is what the next call of an operation does instead of what it should.
@@ -215,6 +217,11 @@ func (f *fake) add(customer string, src normalize.Source) *adapters.Instrument {
 	default:
 		ins.Card = &normalize.Card{Brand: normalize.Visa, BIN: "411111", Last4: "1111", ExpMonth: 1 + f.seq%12, ExpYear: 2031 + f.seq%7}
 	}
+	if f.knows {
+		if ins.Identity = normalize.Last4Of(f.numbers[id]); src.RebillyToken != nil {
+			ins.Identity, _, _ = strings.Cut(src.RebillyToken.Token.Reveal(), ".")
+		}
+	}
 	f.held[id] = ins
 	return ins
 }
@@ -391,6 +398,13 @@ func (w *world) another(edit ...func(*Config)) *world {
 	}}, edit...)...)
 	out.store, out.a, out.b = w.store, w.a, w.b
 	return out
+}
+
+// swept is one sweep, and the work that it begins.
+func (w *world) swept(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	return w.sweep(ctx, &work)
 }
 
 func alone(c *Config) { c.Routes[0].Providers = []string{"alpha"} }

@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -29,6 +30,9 @@ type Config struct {
 	Lease        time.Duration // how long an attempt is left alone; default 30 s
 	// ReconcileEvery is how often Reconcile looks for work; default 1 s.
 	ReconcileEvery time.Duration
+	// ReconcileRate bounds how many records a second this gateway's Reconcile settles
+	// at each provider; default 20.
+	ReconcileRate float64
 	// Settle is how long a provider may take to show what it stored: absence is
 	// proved by two look-ups this far apart. Default 2 s.
 	Settle time.Duration
@@ -79,6 +83,8 @@ type Service struct {
 	promoteDefault bool
 	reconcileEvery time.Duration
 	settleTime     time.Duration
+	noShare        share     // of records whose provider is not configured
+	forgetful      Forgetful // the store, if it is; nil otherwise
 	clock          clock
 	recent         recent
 }
@@ -96,6 +102,7 @@ func New(c Config) (*Service, error) {
 		staleIfError: c.StaleIfError, lease: c.Lease, promoteDefault: c.PromoteDefault,
 		providers: map[string]*Provider{}, tenants: map[string]Tenant{}, recent: newRecent(),
 	}
+	s.forgetful, _ = c.Store.(Forgetful)
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -118,7 +125,7 @@ func New(c Config) (*Service, error) {
 		if _, dup := s.providers[pc.Name]; dup || pc.Name == "" || pc.Adapter == nil {
 			return nil, fmt.Errorf("gateway: provider %q must have a name of its own and an adapter", pc.Name)
 		}
-		s.providers[pc.Name] = newProvider(pc, s.log)
+		s.providers[pc.Name] = newProvider(pc, cmp.Or(c.ReconcileRate, 20), s.log)
 		s.order = append(s.order, pc.Name)
 	}
 	for _, p := range s.providers {

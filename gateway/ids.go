@@ -107,6 +107,16 @@ func ValidInstrumentID(id string) bool {
 
 const crockfordAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
+// claimIdentity returns the text that two creates of one card have in common before
+// any call: its number, or its token in the vault behind the provider, which may be
+// used again. "" if nothing is known.
+func claimIdentity(src normalize.Source) string {
+	if v := src.VaultedToken; v != nil {
+		return "vault " + v.PaymentMethodID + " " + v.VaultToken.Reveal()
+	}
+	return identityOf(src)
+}
+
 // identityOf returns the text from which the fingerprint of a source's number is
 // made, and where it comes from; "" when the number is not in hand.
 func identityOf(src normalize.Source) string {

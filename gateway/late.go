@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,13 +20,15 @@ func (s *Service) lateResult(ctx context.Context, cur stored, p *Provider, ins a
 	token := tokenOf(p, normalize.RolePrimary, ins, s.clock.at(s.now()))
 	for range 10 {
 		if cur.open() && cur.State != StateSending {
-			return s.adoptFound(ctx, cur, p, ins, cur.Want, cur.Doubt)
+			return s.adoptFound(ctx, cur, p, ins, false, cur.Want, cur.Doubt)
 		}
-		if cur.State == StateCompleted && s.has(ctx, cur, token) {
-			return cur, nil
+		if cur.State == StateCompleted {
+			if has, err := s.has(ctx, cur, token); has || err != nil {
+				return cur, err
+			}
 		}
 		// A new attempt is running, or the record is complete without this one.
-		next, _, err := s.put(ctx, "create", cur, cur.late(token, s.clock.at(s.now())))
+		next, _, err := s.put(ctx, "create", cur, cur.late(token, s.referenceClaims(p, ins.References), s.clock.at(s.now())))
 		if errors.Is(err, errChanged) {
 			cur = next
 			continue
@@ -42,50 +45,88 @@ func (s *Service) lateResult(ctx context.Context, cur stored, p *Provider, ins a
 }
 
 // has reports whether the record, or the one that it is an alias of, lives where the token says.
-func (s *Service) has(ctx context.Context, cur stored, t Token) bool {
+func (s *Service) has(ctx context.Context, cur stored, t Token) (bool, error) {
 	if cur.AliasOf != "" {
 		recs, err := s.load(ctx, "create", cur.AliasOf)
 		if err != nil || recs[0] == nil {
-			return true // when in doubt nothing is deleted
+			return false, err
 		}
 		cur = *recs[0]
 	}
 	p := s.providers[t.Provider]
-	for _, have := range cur.Tokens {
-		if p != nil && have.Provider == t.Provider && p.locate(have.References) == p.locate(t.References) {
-			return true
-		}
-	}
-	return false
+	return p != nil && slices.ContainsFunc(cur.Tokens, func(have Token) bool { return p.samePlace(have, t.References) }), nil
 }
 
-// dropOrphans deletes the results that came too late at their providers. It is
-// tried again by the reconciler until the provider has done it.
+// dropOrphans deletes the results that came too late at their providers, but for
+// those that another record has meanwhile. It is tried again by the reconciler until
+// the provider has done it.
 func (s *Service) dropOrphans(ctx context.Context, cur stored) (stored, error) {
 	for _, t := range cur.Late {
-		p := s.providers[t.Provider]
-		if p == nil || s.has(ctx, cur, t) {
-			continue
-		}
-		remove, err := remover(p, ScopeProvider)
+		after, err := s.dropOrphan(ctx, cur, t)
 		if err != nil {
-			return cur, err
-		}
-		_, err = call(ctx, p, p.write, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, remove(ctx, t.References)
-		})
-		if err != nil {
-			next := cur.Record
+			next := after.Record
 			next.DueAt = s.clock.at(s.now()).Add(firstBackoff)
-			after, _, putErr := s.put(ctx, "orphan", cur, next)
+			after, _, putErr := s.put(ctx, "orphan", after, next)
 			return after, errors.Join(err, putErr)
 		}
-		s.log.Warn("a surplus instrument was deleted at the provider", zap.String("instrument", cur.ID),
-			zap.String("provider", t.Provider), zap.Any("references", t.References))
+		cur = after
 	}
 	next := cur.Record
 	next.Late = nil
 	return s.settled(s.put(ctx, "orphan", cur, next))
+}
+
+func (s *Service) dropOrphan(ctx context.Context, cur stored, t Token) (stored, error) {
+	p := s.providers[t.Provider]
+	if p == nil {
+		return cur, unconfigured("orphan", t.Provider)
+	}
+	if has, err := s.has(ctx, cur, t); has || err != nil {
+		return cur, err
+	}
+	cur, spoken, err := s.reclaim(ctx, cur, s.referenceClaims(p, t.References))
+	if err != nil || spoken {
+		return cur, err
+	}
+	remove, err := remover(p, ScopeProvider)
+	if err != nil {
+		return cur, err
+	}
+	_, err = call(ctx, p, p.write, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, remove(ctx, t.References)
+	})
+	if err == nil {
+		s.log.Warn("a surplus instrument was deleted at the provider", zap.String("instrument", cur.ID),
+			zap.String("provider", t.Provider), zap.Any("references", t.References))
+	}
+	return cur, err
+}
+
+// reclaim asks once more for claims that a record lists. spoken says that another
+// record has one of them.
+func (s *Service) reclaim(ctx context.Context, cur stored, claims []string) (after stored, spoken bool, err error) {
+	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce()}
+	for _, c := range claims {
+		w.Claims = append(w.Claims, Claim{Key: c, Owner: cur.ID})
+	}
+	res, err := s.write(ctx, w)
+	switch {
+	case err != nil:
+		return cur, false, storeError("orphan", err)
+	case !res.Applied:
+		return cur, false, internalError("orphan", errChanged)
+	}
+	cur.version = res.Current.Version
+	owner := otherOwner(res.Owners, cur.ID)
+	if owner == "" {
+		return cur, false, nil
+	}
+	recs, err := s.load(ctx, "orphan", owner)
+	if err != nil || holds(recs[0], claims) {
+		return cur, true, err
+	}
+	cur, err = s.takeOver(ctx, cur, owner, recs[0], claims)
+	return cur, false, err
 }
 
 // doubt writes down that an attempt lost its fence without an answer, so that what
@@ -111,25 +152,63 @@ func (s *Service) resolveDoubt(ctx context.Context, cur stored) (stored, error) 
 	if now.Before(cur.DueAt) {
 		return cur, nil
 	}
-	ins, found, err := s.lookUp(ctx, cur.Record, Attempt{Provider: d.Provider, At: d.At}, d.Want, true)
+	var ins adapters.Instrument
+	var found bool
+	seen, err := s.look(ctx, cur.Record, d.Provider)
+	if err == nil && seen.open > 0 {
+		err = internalError("doubt", errBusy) // what is found is deleted: it must not be another create's
+	}
+	if err == nil {
+		ins, found, err = seen.pick(d.Want, d.At)
+		if found && d.Want.compare(ins, d.At) != alike && !cur.open() {
+			// Nothing but the time speaks for it: it may be the merchant's own.
+			s.log.Warn("an instrument that no record has may be surplus at the provider", zap.String("instrument", cur.ID),
+				zap.String("provider", d.Provider), zap.Any("references", ins.References))
+			found = false
+		}
+	}
 	next := cur.Record
 	switch {
 	case err != nil:
 		next = next.doubted(d, now.Add(firstBackoff))
 	case found && cur.open():
-		return s.adoptFound(ctx, cur, s.providers[d.Provider], ins, d.Want, nil)
+		after, err := s.adoptFound(ctx, cur, seen.p, ins, true, d.Want, nil)
+		if !errors.Is(err, errTaken) {
+			return after, err
+		}
+		cur, next = after, after.doubted(d, now.Add(firstBackoff))
 	case found:
-		next.Doubt = nil
-		next = next.late(tokenOf(s.providers[d.Provider], normalize.RolePrimary, ins, now), now)
+		next = next.late(tokenOf(seen.p, normalize.RolePrimary, ins, now), s.referenceClaims(seen.p, ins.References), now)
+		return s.dropDoubtful(ctx, cur, next, d)
 	case d.Looks+1 >= doubtLooks:
 		next.Doubt, next.DueAt = nil, time.Time{}
 	default:
 		d.Looks++
 		next = next.doubted(d, now.Add(s.lease))
 	}
-	after, err := s.settled(s.put(ctx, "doubt", cur, next))
-	if err == nil && found && len(after.Late) > 0 {
-		return s.dropOrphans(ctx, after)
+	return s.settled(s.put(ctx, "doubt", cur, next))
+}
+
+// dropDoubtful deletes the surplus that a doubt has found, and ends the doubt. It
+// looks again if the surplus turns out to be spoken for.
+func (s *Service) dropDoubtful(ctx context.Context, cur stored, next Record, d Doubt) (stored, error) {
+	after, _, err := s.put(ctx, "doubt", cur, next)
+	if err != nil {
+		return s.settled(after, Written{}, err)
 	}
-	return after, err
+	last := after.Late[len(after.Late)-1]
+	after, spoken, err := s.reclaim(ctx, after, s.referenceClaims(s.providers[last.Provider], last.References))
+	if err != nil {
+		return after, err
+	}
+	if next = after.Record; spoken {
+		next.Late = nil
+		next = next.doubted(d, s.clock.at(s.now()).Add(firstBackoff))
+		return s.settled(s.put(ctx, "doubt", after, next))
+	}
+	next.Doubt = nil
+	if after, err = s.settled(s.put(ctx, "doubt", after, next)); err != nil || len(after.Late) == 0 {
+		return after, err
+	}
+	return s.dropOrphans(ctx, after)
 }

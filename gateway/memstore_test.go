@@ -17,6 +17,7 @@ type memStore struct {
 	indexes map[string]map[string]bool
 	trips   map[string]int // round trips by method
 	clock   func() time.Time
+	forgot  time.Time // what ForgotAt answers
 
 	// onWrite is asked before each write, n counting from 1.
 	onWrite func(n int, w Write) fate
@@ -156,6 +157,34 @@ func (m *memStore) Scan(ctx context.Context, index, after string, limit int, rev
 		slices.Reverse(all)
 	}
 	return all[:min(limit, len(all))], nil
+}
+
+func (m *memStore) ForgotAt() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.forgot
+}
+
+// forget loses an entry, as a store does whose machine lost its power.
+func (m *memStore) forget(keys ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range keys {
+		delete(m.entries, key)
+		for index, members := range m.indexes {
+			for x := range members {
+				if memberID(x) == key || x == key {
+					delete(m.indexes[index], x)
+				}
+			}
+		}
+		for claim, owner := range m.claims {
+			if owner == key {
+				delete(m.claims, claim)
+			}
+		}
+	}
+	m.forgot = time.Now()
 }
 
 func (m *memStore) Ping(context.Context) error { return nil }

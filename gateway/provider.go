@@ -60,9 +60,10 @@ type Provider struct {
 	disabled bool
 	read     *class
 	write    *class
+	share    share // of the reconciler
 }
 
-func newProvider(c ProviderConfig, log *zap.Logger) *Provider {
+func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *Provider {
 	if c.Timeout <= 0 || c.Timeout > maxTimeout {
 		c.Timeout = maxTimeout
 	}
@@ -74,6 +75,7 @@ func newProvider(c ProviderConfig, log *zap.Logger) *Provider {
 		name: c.Name, adapter: c.Adapter, timeout: c.Timeout, disabled: c.Disabled,
 		read:  newClass(c.Name, "read", c.MaxInFlight, b, log),
 		write: newClass(c.Name, "write", c.MaxInFlight, b, log),
+		share: newShare(lookUpsPerSecond),
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func aProvider(f adapters.Adapter, b BreakerConfig) *Provider {
-	return newProvider(ProviderConfig{Name: "alpha", Adapter: f, Breaker: b, MaxInFlight: 4}, zap.NewNop())
+	return newProvider(ProviderConfig{Name: "alpha", Adapter: f, Breaker: b, MaxInFlight: 4}, 20, zap.NewNop())
 }
 
 // ends makes one call that ends with err.
@@ -182,7 +182,7 @@ func TestOneProvidersHangDoesNotTouchAnother(t *testing.T) {
 func TestACallHasADeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Timeout: time.Hour, MaxInFlight: -1}, zap.NewNop())
+		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Timeout: time.Hour, MaxInFlight: -1}, 20, zap.NewNop())
 		require.Equal(t, maxTimeout, p.timeout, "an attempt must end well inside its lease")
 		start := time.Now()
 		_, err := call(t.Context(), p, p.read, func(ctx context.Context) (int, error) {

@@ -3,22 +3,22 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
 )
 
-// reconcileAtOnce is how many records one gateway works on at the same time.
-const reconcileAtOnce = 4
-
 // Reconcile drives every unfinished record to an end until ctx is done. It runs in
 // every gateway; they share the work through leases, without a leader.
 func (s *Service) Reconcile(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
 	t := time.NewTicker(s.reconcileEvery)
 	defer t.Stop()
 	for {
@@ -26,47 +26,81 @@ func (s *Service) Reconcile(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			if err := s.sweep(ctx, &work); err != nil && ctx.Err() == nil {
 				s.log.Warn("the reconciler could not look for work", zap.Error(err))
 			}
 		}
 	}
 }
 
-// sweep works on everything that is due now.
-func (s *Service) sweep(ctx context.Context) error {
+// sweepPages bounds how many pages of due records one sweep reads.
+const sweepPages = 10
+
+// sweep begins to work on everything that is due now, as far as each provider's share
+// of look-ups allows. What it leaves out is still due at the next one.
+func (s *Service) sweep(ctx context.Context, work *sync.WaitGroup) error {
 	now, err := s.nowAtStore(ctx)
 	if err != nil {
 		return err
 	}
-	members, err := s.store.Scan(ctx, indexDue, "", scanPage, false)
-	if err != nil {
-		return storeError("reconcile", err)
-	}
-	until := timeKey(now) + "~" // after every member of this moment
-	members = slices.DeleteFunc(members, func(m string) bool { return m > until })
-	recs, err := s.loadMembers(ctx, "reconcile", members)
-	if err != nil {
-		return err
-	}
-	var g errgroup.Group
-	g.SetLimit(reconcileAtOnce)
-	for i, rec := range recs {
-		if rec == nil {
-			continue
+	until, after := timeKey(now)+"~", "" // until: after every member of this moment
+	for range sweepPages {
+		members, err := s.store.Scan(ctx, indexDue, after, scanPage, false)
+		if err != nil {
+			return storeError("reconcile", err)
 		}
-		g.Go(func() error {
-			if stale := (Member{indexDue, members[i]}); !slices.Contains(rec.members(), stale) {
-				s.dropMember(ctx, *rec, stale)
-				return nil
+		more := len(members) == scanPage
+		due := slices.DeleteFunc(members, func(m string) bool { return m > until })
+		recs, err := s.loadMembers(ctx, "reconcile", due)
+		if err != nil {
+			return err
+		}
+		for i, rec := range recs {
+			if rec != nil {
+				s.workOn(ctx, work, *rec, Member{indexDue, due[i]})
 			}
-			if _, err := s.settle(ctx, *rec); err != nil && ctx.Err() == nil {
-				s.log.Info("a record could not be settled yet", zap.String("instrument", rec.ID), zap.Error(err))
-			}
+		}
+		if !more || len(due) < scanPage {
 			return nil
-		})
+		}
+		after = due[len(due)-1]
 	}
-	return g.Wait()
+	return nil
+}
+
+// workOn settles one record in the background, if its provider may be asked now.
+func (s *Service) workOn(ctx context.Context, work *sync.WaitGroup, rec stored, found Member) {
+	if !slices.Contains(rec.members(), found) {
+		s.dropMember(ctx, rec, found)
+		return
+	}
+	share := &s.noShare
+	if p := s.providers[rec.settledAt()]; p != nil {
+		share = &p.share
+	}
+	if !share.take(rec.ID) {
+		return
+	}
+	work.Go(func() {
+		defer share.give(rec.ID)
+		if _, err := s.settle(ctx, rec); err != nil && ctx.Err() == nil {
+			s.log.Info("a record could not be settled yet", zap.String("instrument", rec.ID), zap.Error(err))
+		}
+	})
+}
+
+// settledAt is the provider that must be asked to settle the record.
+func (r Record) settledAt() string {
+	switch {
+	case len(r.Late) > 0 && r.State == StateCompleted:
+		return r.Late[0].Provider
+	case r.Doubt != nil && !r.unfinished():
+		return r.Doubt.Provider
+	case len(r.Attempts) > 0:
+		return r.Attempts[len(r.Attempts)-1].Provider
+	default:
+		return ""
+	}
 }
 
 // dropMember removes an index entry that its record does not have: what a crash
@@ -108,16 +142,34 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 		return taken, err
 	}
 	attempt := taken.Attempts[len(taken.Attempts)-1]
-	ins, found, err := s.lookUp(ctx, taken.Record, attempt, taken.Want, false)
+	if taken.Want != nil && taken.Want.ReadOnly {
+		next, err := taken.notExecuted(now)
+		if err != nil {
+			return taken, internalError("reconcile", err)
+		}
+		return s.settled(s.put(ctx, "reconcile", taken, next))
+	}
+	seen, err := s.look(ctx, taken.Record, attempt.Provider)
+	for err == nil {
+		var ins adapters.Instrument
+		var found bool
+		if ins, found, err = seen.pick(taken.Want, attempt.At); err != nil || !found {
+			break
+		}
+		taken, err = s.adoptFound(ctx, taken, seen.p, ins, true, taken.Want, taken.Doubt)
+		if err == nil || !taken.unfinished() || taken.Owner != s.owner {
+			return taken, err
+		}
+		if errors.Is(err, errTaken) {
+			seen, err = seen.without(ins, errors.Is(err, errTakenByOpen)), nil
+		}
+	}
 	now = s.clock.at(s.now())
-	switch {
-	case err != nil:
-		s.log.Info("the provider could not be asked what became of a create",
+	if err != nil {
+		s.log.Info("it could not be found out yet what became of a create",
 			zap.String("instrument", cur.ID), zap.String("provider", attempt.Provider), zap.Error(err))
 		next, err = taken.later(now)
-	case found:
-		return s.adoptFound(ctx, taken, s.providers[attempt.Provider], ins, taken.Want, taken.Doubt)
-	default:
+	} else {
 		next, err = taken.absent(now, s.settleTime)
 	}
 	if err != nil {
@@ -134,76 +186,120 @@ func (s *Service) settled(after stored, _ Written, err error) (stored, error) {
 	return after, err
 }
 
-// lookUp asks the provider for the instrument that an attempt may have stored: one
-// of the customer's that looks like it and that no record has. It fails if the
-// provider could not be asked, which is never absence. alone says that what is
-// found is to be deleted, so that it must not be another create's: no create of the
-// customer may be open.
+// sighting is what a look at a provider showed of a customer.
+type sighting struct {
+	p        *Provider
+	unmapped []adapters.Instrument // that no record has
+	open     int                   // creates of the customer that are open
+	cut      bool                  // there is more than was read
+}
+
+// look asks the provider which instruments of a record's customer it has that no
+// record has. It fails if the provider could not be asked, which is never absence.
 //
-// The order is what makes alone safe. A create opens its record before it sends,
-// and closes it in the same step in which it maps the instrument: what the list
-// shows is mapped, or its create is still open when the open ones are read after it.
-func (s *Service) lookUp(ctx context.Context, rec Record, a Attempt, wanted *Want, alone bool) (ins adapters.Instrument, found bool, err error) {
-	p := s.providers[a.Provider]
-	if p == nil {
-		return ins, false, unconfigured("reconcile", a.Provider)
+// The order makes it safe. A create opens its record before it sends, and closes it in
+// the same step in which it maps the instrument: what the list shows is mapped, or its
+// create is still open when the open ones are read after it.
+func (s *Service) look(ctx context.Context, rec Record, provider string) (sighting, error) {
+	out := sighting{p: s.providers[provider]}
+	if out.p == nil {
+		return out, unconfigured("reconcile", provider)
 	}
 	cust, err := s.loadCustomer(ctx, "reconcile", rec.Tenant, rec.CustomerID)
 	if err != nil {
-		return ins, false, err
+		return out, err
 	}
-	reference := cust.Refs[p.name]
+	reference := cust.Refs[provider]
 	if reference == "" {
 		// Without a customer no instrument was sent: the reference is written first.
-		return ins, false, nil
+		return out, nil
 	}
-	items, err := s.listAt(ctx, p, reference)
+	items, err := s.listAt(ctx, out.p, reference)
 	if err != nil {
-		return ins, false, err
+		return out, err
 	}
-	if alone {
-		open, err := s.store.Scan(ctx, indexOpen(rec.Tenant, rec.CustomerID), "", 1, false)
-		if err != nil {
-			return ins, false, storeError("reconcile", err)
-		}
-		if len(open) > 0 {
-			return ins, false, internalError("reconcile", errBusy)
-		}
+	open, err := s.store.Scan(ctx, indexOpen(rec.Tenant, rec.CustomerID), "", scanPage, false)
+	if err != nil {
+		return out, storeError("reconcile", err)
 	}
 	known, err := s.knownOf(ctx, rec.Tenant, rec.CustomerID)
 	if err != nil {
-		return ins, false, err
-	}
-	want := Want{}
-	if wanted != nil {
-		want = *wanted
+		return out, err
 	}
 	for _, item := range items {
-		_, mapped := known[p.name+"\x00"+p.locate(item.References)]
-		newest := !found || item.CreatedAt.After(ins.CreatedAt)
-		if !mapped && newest && want.mayBe(item, a.At) {
-			ins, found = item, true
+		if _, mapped := known[provider+"\x00"+out.p.locate(item.References)]; !mapped {
+			out.unmapped = append(out.unmapped, item)
 		}
 	}
-	if !found && len(items) >= maxPerCustomer {
-		return ins, false, internalError("reconcile", errTooMany)
+	out.open, out.cut = len(open), len(items) >= maxPerCustomer
+	return out, nil
+}
+
+// without is the sighting without one instrument, and without the open create that has it.
+func (g sighting) without(ins adapters.Instrument, ofOpen bool) sighting {
+	if ofOpen {
+		g.open--
 	}
-	return ins, found, nil
+	place := g.p.locate(ins.References)
+	g.unmapped = slices.DeleteFunc(slices.Clone(g.unmapped), func(other adapters.Instrument) bool {
+		return g.p.locate(other.References) == place
+	})
+	return g
+}
+
+// pick returns what an attempt that began at `since` most likely stored. It fails if
+// that cannot be told.
+func (g sighting) pick(want *Want, since time.Time) (ins adapters.Instrument, found bool, err error) {
+	ins, like, sure := want.likest(g.unmapped, since, g.open)
+	switch {
+	case like == unlike && g.cut:
+		return ins, false, internalError("reconcile", errTooMany)
+	case !sure:
+		return ins, false, internalError("reconcile", errBusy)
+	}
+	return ins, like != unlike, nil
 }
 
 var errBusy = errors.New("a create of the same customer is open: what was found may be its own")
 
+var (
+	errTaken       = errors.New("what was found belongs to another record")
+	errTakenByOpen = fmt.Errorf("%w, which is open", errTaken)
+)
+
 var errTooMany = errors.New("the customer has more instruments than a look-up reads: absence is not proved")
 
 // adoptFound completes a record with the instrument that a look-up found, or that
-// came too late for its own attempt. doubt is what is left of the record's doubts.
-func (s *Service) adoptFound(ctx context.Context, cur stored, p *Provider, ins adapters.Instrument, want *Want, doubt *Doubt) (stored, error) {
-	now := s.clock.at(s.now())
+// came too late for its own attempt; guessed tells the one from the other. doubt is what is left of the record's doubts. It
+// fails with errTaken if the instrument is another record's.
+func (s *Service) adoptFound(ctx context.Context, cur stored, p *Provider, ins adapters.Instrument, guessed bool, want *Want, doubt *Doubt) (stored, error) {
 	view := View{}
 	if want != nil {
 		view = want.View
 		ins.References = mergeReferences(want.References, ins.References)
 	}
+	before := cur.Claims
+	cur, st, err := s.secure(ctx, "reconcile", cur, p, ins, guessed)
+	switch {
+	case err != nil || !st.taken:
+	case st.byOpen:
+		err = internalError("reconcile", errTakenByOpen)
+	default:
+		err = internalError("reconcile", errTaken)
+	}
+	switch {
+	case errors.Is(err, errChanged):
+		return cur, nil
+	case err != nil:
+		// What is not adopted is left for whom it belongs to.
+		next := cur.Record
+		next.Claims = before
+		after, putErr := s.settled(s.put(ctx, "reconcile", cur, next))
+		return after, errors.Join(err, putErr)
+	case st.first != nil:
+		return s.yieldTo(ctx, cur, st, p, ins, guessed)
+	}
+	now := s.clock.at(s.now())
 	if view.Fingerprint == "" && ins.Identity != "" {
 		view.Fingerprint, view.FingerprintOf = s.current().fingerprint(p.Type()+" "+ins.Identity), p.Type()
 	}
@@ -212,35 +308,13 @@ func (s *Service) adoptFound(ctx context.Context, cur stored, p *Provider, ins a
 		return cur, internalError("reconcile", err)
 	}
 	next.Doubt = doubt
-	places := s.referenceClaims(p, ins.References)
-	next.Claims = append(slices.DeleteFunc(slices.Clone(cur.Claims), func(c string) bool { return slices.Contains(places, c) }), places...)
-	done, res, err := s.put(ctx, "reconcile", cur, next)
+	done, _, err := s.put(ctx, "reconcile", cur, next)
 	if err != nil {
-		return s.settled(done, res, err)
+		return s.settled(done, Written{}, err)
 	}
 	s.log.Info("an instrument whose create was in doubt was found at the provider", zap.String("instrument", done.ID), zap.String("provider", p.name))
-	if owner := otherOwner(res.Owners[len(res.Owners)-len(places):], done.ID); owner != "" {
-		return s.yieldTo(ctx, done, owner)
-	}
 	if done.View.Default {
 		s.clearOtherDefaults(ctx, done.Record)
 	}
 	return done, nil
-}
-
-// yieldTo makes a record the alias of the one that has its place already.
-func (s *Service) yieldTo(ctx context.Context, cur stored, owner string) (stored, error) {
-	recs, err := s.load(ctx, "reconcile", owner)
-	if err != nil {
-		return cur, err
-	}
-	first := recs[0]
-	if !holds(first, cur.Claims) || !first.live() || first.Tenant != cur.Tenant || first.CustomerID != cur.CustomerID {
-		return cur, nil
-	}
-	next, err := cur.alias(first.Record, s.clock.at(s.now()))
-	if err != nil {
-		return cur, internalError("reconcile", err)
-	}
-	return s.settled(s.put(ctx, "reconcile", cur, next))
 }

@@ -86,7 +86,7 @@ func TestTheReconcilerFinishesAlone(t *testing.T) {
 				w.a.will("list", cannotBeAsked())
 				op := w.pends(t, input("cus", card(visa)), "key")
 				for range 8 {
-					require.NoError(t, w.sweep(t.Context()))
+					require.NoError(t, w.swept(t.Context()))
 					time.Sleep(time.Second)
 				}
 				after, err := w.Operation(t.Context(), acme, op.ID)
@@ -175,7 +175,7 @@ func TestADoubtIsResolved(t *testing.T) {
 		require.Equal(t, 3, w.a.live())
 		for range 4 {
 			time.Sleep(time.Second)
-			require.NoError(t, w.sweep(t.Context()))
+			require.NoError(t, w.swept(t.Context()))
 		}
 		require.Equal(t, 2, w.a.live(), "the surplus one is gone")
 		_, err = w.a.Get(t.Context(), surplus.References)
@@ -186,7 +186,7 @@ func TestADoubtIsResolved(t *testing.T) {
 		}
 		for range 4 {
 			time.Sleep(time.Minute)
-			require.NoError(t, w.sweep(t.Context()))
+			require.NoError(t, w.swept(t.Context()))
 		}
 		due, err := w.store.Scan(t.Context(), indexDue, "", 10, false)
 		require.NoError(t, err)

@@ -237,11 +237,11 @@ func (r Record) settled() Record {
 // alias ends a request that turned out to name an instrument which is there
 // already: its answer is that instrument's.
 func (r Record) alias(of Record, now time.Time) (Record, error) {
-	open := r.State == StateSending && len(r.Attempts) > 0 || r.State == StateReserved
-	if !open && !r.live() || !of.live() || of.ID == r.ID {
+	sent := r.open() && len(r.Attempts) > 0
+	if !sent && r.State != StateReserved && !r.live() || !of.live() || of.ID == r.ID {
 		return r.refuse("alias")
 	}
-	if r.State == StateSending {
+	if sent {
 		r = r.withEnd(normalize.Applied, "", now)
 	}
 	answer := of.instrument(now)

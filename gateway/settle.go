@@ -14,12 +14,16 @@ type Want struct {
 	View       View                 `json:"view"`
 	References normalize.References `json:"refs,omitempty"` // what no read at the provider shows
 	Default    bool                 `json:"default,omitempty"`
+	Identity   string               `json:"identity,omitempty"`  // the provider's own, of a card that is known by now
+	ReadOnly   bool                 `json:"read_only,omitempty"` // the attempt only reads what is stored already: it has no effect
 }
 
 // wanted is what a source will look like once it is stored.
 func wanted(src normalize.Source, in normalize.CreateInput) Want {
 	w := Want{View: View{Metadata: in.Metadata, BillingAddress: in.BillingAddress}, Default: in.Default}
 	switch {
+	case src.ProviderReference != nil:
+		w.ReadOnly = true
 	case src.Card != nil:
 		n := src.Card.Number.Reveal()
 		w.View.Type = normalize.TypeCard
@@ -56,16 +60,31 @@ func wanted(src normalize.Source, in normalize.CreateInput) Want {
 // clockSkew is how far a provider's clock may be behind the store's.
 const clockSkew = 5 * time.Minute
 
-// mayBe reports whether an instrument at the provider may be what an attempt that
+// likeness is how much an instrument at the provider looks like what an attempt was to store.
+type likeness int
+
+const (
+	unlike   likeness = iota // it is another one
+	possible                 // nothing speaks against it but that nothing is known
+	alike                    // what is known of both is equal
+)
+
+// compare says whether an instrument at the provider may be what an attempt that
 // began at `since` stored. What is not known on either side does not speak against it.
-func (w Want) mayBe(ins adapters.Instrument, since time.Time) bool {
+func (w *Want) compare(ins adapters.Instrument, since time.Time) likeness {
+	if w == nil {
+		w = new(Want)
+	}
 	if ins.Status == normalize.StatusDeactivated || w.View.Type != "" && ins.Type != "" && ins.Type != w.View.Type {
-		return false
+		return unlike
 	}
 	if id := w.References["instrument_identifier"]; id != "" && ins.References["instrument_identifier"] != id {
-		return false
+		return unlike
 	}
-	known := false
+	if w.Identity != "" && ins.Identity != w.Identity {
+		return unlike
+	}
+	known := w.Identity != ""
 	same := func(want, have string) bool {
 		known = known || want != "" && have != ""
 		return want == "" || have == "" || want == have
@@ -73,17 +92,45 @@ func (w Want) mayBe(ins adapters.Instrument, since time.Time) bool {
 	if c, have := w.View.Card, ins.Card; c != nil && have != nil {
 		expiry := c.ExpYear == 0 || have.ExpYear == 0 || c.ExpYear == have.ExpYear && c.ExpMonth == have.ExpMonth
 		if !expiry || !same(c.Last4, have.Last4) || !same(prefix(c.BIN, 6), prefix(have.BIN, 6)) {
-			return false
+			return unlike
 		}
 	}
 	if b, have := w.View.BankAccount, ins.BankAccount; b != nil && have != nil && !same(b.Last4, have.Last4) {
-		return false
+		return unlike
 	}
 	if p, have := w.View.PayPal, ins.PayPal; p != nil && have != nil && !same(p.Email, have.Email) {
-		return false
+		return unlike
 	}
 	// Of a one-time token nothing is known but when it was sent.
-	return known || ins.CreatedAt.IsZero() || !ins.CreatedAt.Before(since.Add(-clockSkew))
+	switch {
+	case known || w.References["instrument_identifier"] != "":
+		return alike
+	case ins.CreatedAt.IsZero() || !ins.CreatedAt.Before(since.Add(-clockSkew)):
+		return possible
+	default:
+		return unlike
+	}
+}
+
+// likest picks what an attempt most likely stored of a customer's instruments that
+// no record has: the one that is most like it, and then the newest. open is how many
+// creates of the customer are open, with this one. sure is false if what was found
+// is only possible, and may be the card of another open create: that is excluded if
+// this create is the only open one, or if all that was found is one card, and there
+// is some of it for every open create.
+func (w *Want) likest(unmapped []adapters.Instrument, since time.Time, open int) (best adapters.Instrument, like likeness, sure bool) {
+	found, oneCard := 0, true
+	for _, ins := range unmapped {
+		this := w.compare(ins, since)
+		if this == unlike {
+			continue
+		}
+		oneCard = oneCard && ins.Identity != "" && (found == 0 || ins.Identity == best.Identity)
+		if found++; this > like || this == like && ins.CreatedAt.After(best.CreatedAt) {
+			best, like = ins, this
+		}
+	}
+	return best, like, like != possible || open <= 1 || oneCard && found >= open
 }
 
 func prefix(s string, n int) string { return s[:min(n, len(s))] }
@@ -115,6 +162,15 @@ func (r Record) absent(now time.Time, settle time.Duration) (Record, error) {
 	if now.Before(r.AbsentAt.Add(settle)) {
 		return r.released(), nil
 	}
+	return r.notExecuted(now)
+}
+
+// notExecuted ends a record whose last attempt provably had no effect: UNKNOWN ->
+// FAILED, and the same key may try again, at the same provider.
+func (r Record) notExecuted(now time.Time) (Record, error) {
+	if r.State != StateUnknown || len(r.Attempts) == 0 {
+		return r.refuse("give up")
+	}
 	provider := r.Attempts[len(r.Attempts)-1].Provider
 	r = r.withEnd(normalize.NotSent, normalize.OutcomeUnknown, now).settled()
 	r.State, r.Pinned, r.Claims = StateFailed, provider, nil
@@ -144,9 +200,10 @@ func (r Record) later(now time.Time) (Record, error) {
 	return r.released(), nil
 }
 
-// late keeps a result that came after its fence: it may have to be removed.
-func (r Record) late(t Token, now time.Time) Record {
-	r.Late = append(slices.Clone(r.Late), t)
+// late keeps a result that came after its fence, or that is one too many, until it
+// is removed. Its place is claimed, so that no look-up takes it for another's.
+func (r Record) late(t Token, places []string, now time.Time) Record {
+	r.Late, r.Claims = append(slices.Clone(r.Late), t), union(r.Claims, places)
 	r.DueAt = now
 	return r
 }

@@ -98,6 +98,7 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 		Lease:          time.Duration(c.Lease),
 		PromoteDefault: c.Deletes.DefaultInstrument == "promote",
 		ReconcileEvery: time.Duration(c.Reconcile.Interval),
+		ReconcileRate:  float64(c.Reconcile.Rate),
 		Settle:         time.Duration(c.Reconcile.Settle),
 	}
 	if gc.StaleIfError == 0 {
