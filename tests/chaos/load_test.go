@@ -32,8 +32,8 @@ type job struct {
 const known = 100
 
 // plan makes the creates of a run from its seed: different cards and expiries for
-// each customer, now and then the same card with another key and expiry, two
-// clients with one key, or one key with two bodies.
+// each customer, now and then the same card with another key, at the same time or with
+// another expiry, two clients with one key, or one key with two bodies.
 func plan(seed uint64, n int) []job {
 	r := rand.New(rand.NewPCG(seed, 0))
 	numbers := published()
@@ -42,6 +42,11 @@ func plan(seed uint64, n int) []job {
 	for i := range jobs {
 		j := &jobs[i]
 		j.key = fmt.Sprintf("s1-%d-%d", seed, i)
+		if i > 0 && r.IntN(40) == 0 {
+			// The same request under another key, most likely at the same time.
+			j.customer, j.body = jobs[i-1].customer, jobs[i-1].body
+			continue
+		}
 		country := []string{"US", "GB", "CA"}[i%3]
 		vaulted := country == "CA" || r.IntN(10) == 0
 		if vaulted {

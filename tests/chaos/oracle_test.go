@@ -24,7 +24,7 @@ type keyReport struct {
 
 // evidence is all that is known once a run has come to rest.
 type evidence struct {
-	live  map[place]bool     // from the providers' ledgers
+	live  map[place]string   // from the providers' ledgers: what is live, with its customer and card, "" if not known
 	homes map[string][]place // id -> where the gateway says that it lives; an id that does not resolve is not in it
 	keys  []keyReport
 	texts map[string]string // what must hold no card number: logs, the store's file, ledgers, answers
@@ -59,7 +59,7 @@ func judge(e evidence, numbers []string) verdict {
 		at := map[string]int{}
 		for _, p := range e.homes[id] {
 			owners[p] = append(owners[p], id)
-			if e.live[p] {
+			if _, ok := e.live[p]; ok {
 				at[p.provider]++
 			}
 		}
@@ -72,7 +72,11 @@ func judge(e evidence, numbers []string) verdict {
 			v.X = append(v.X, fmt.Sprintf("%s lives at %v", id, slices.Sorted(maps.Keys(at))))
 		}
 	}
-	for p := range e.live {
+	cards := map[string]int{}
+	for p, card := range e.live {
+		if cards[p.provider+" "+card]++; card != "" && cards[p.provider+" "+card] == 2 {
+			v.D = append(v.D, fmt.Sprintf("one card of one customer is stored twice at %s: %s", p.provider, card))
+		}
 		switch ids := owners[p]; {
 		case len(ids) == 0:
 			v.D = append(v.D, fmt.Sprintf("%s at %s is live and nobody's", p.id, p.provider))
@@ -91,7 +95,7 @@ func judge(e evidence, numbers []string) verdict {
 
 func (v *verdict) judgeKey(k keyReport, e evidence) {
 	for _, id := range k.ids {
-		if !slices.ContainsFunc(e.homes[id], func(p place) bool { return e.live[p] }) {
+		if !slices.ContainsFunc(e.homes[id], func(p place) bool { _, ok := e.live[p]; return ok }) {
 			v.L = append(v.L, fmt.Sprintf("%s was told %s, which lives nowhere", k.key, id))
 		}
 	}
@@ -143,7 +147,7 @@ func TestTheOracleSeesEachViolation(t *testing.T) {
 	t.Parallel()
 	fine := func() evidence {
 		return evidence{
-			live:  map[place]bool{{rebilly, "a"}: true, {bigcommerce, "b"}: true},
+			live:  map[place]string{{rebilly, "a"}: "cus-1 visa", {bigcommerce, "b"}: "cus-1 visa"},
 			homes: map[string][]place{"ins_1": {{rebilly, "a"}}, "ins_2": {{bigcommerce, "b"}}},
 			keys: []keyReport{
 				{key: "k1", ids: []string{"ins_1"}, taken: 1, state: "completed"},
@@ -162,9 +166,13 @@ func TestTheOracleSeesEachViolation(t *testing.T) {
 		spoil func(*evidence)
 		want  string // letters
 	}{
-		"a live instrument of nobody":           {func(e *evidence) { e.live[place{rebilly, "c"}] = true }, "D"},
-		"a live instrument under two ids":       {func(e *evidence) { e.homes["ins_3"] = []place{{rebilly, "a"}} }, "D"},
-		"an id with two at one provider":        {func(e *evidence) { e.add("ins_1", place{rebilly, "c"}) }, "D"},
+		"a live instrument of nobody":     {func(e *evidence) { e.live[place{rebilly, "c"}] = "" }, "D"},
+		"a live instrument under two ids": {func(e *evidence) { e.homes["ins_3"] = []place{{rebilly, "a"}} }, "D"},
+		"an id with two at one provider":  {func(e *evidence) { e.add("ins_1", place{rebilly, "c"}) }, "D"},
+		"a card stored twice": {func(e *evidence) {
+			e.add("ins_3", place{rebilly, "c"})
+			e.live[place{rebilly, "c"}] = "cus-1 visa"
+		}, "D"},
 		"a key with two ids":                    {func(e *evidence) { e.keys[0].ids = []string{"ins_1", "ins_2"} }, "D"},
 		"an id at two providers":                {func(e *evidence) { e.add("ins_1", place{cybersource, "c"}) }, "X"},
 		"an id that does not resolve":           {func(e *evidence) { e.keys[0].ids = []string{"ins_9"} }, "L"},
@@ -177,7 +185,7 @@ func TestTheOracleSeesEachViolation(t *testing.T) {
 		"a security code":                       {func(e *evidence) { e.texts["dump"] = `{"cvc":"123"}` }, "P"},
 		"a security code in another notation":   {func(e *evidence) { e.texts["dump"] = `cvv=1234 ` }, "P"},
 		"a security code in names with an _":    {func(e *evidence) { e.texts["dump"] = `"security_code": 123,` }, "P"},
-		"an unacknowledged one that was stored": {func(e *evidence) { e.live[place{bigcommerce, "z"}] = true; e.keys[3].state = "failed" }, "D"},
+		"an unacknowledged one that was stored": {func(e *evidence) { e.live[place{bigcommerce, "z"}] = ""; e.keys[3].state = "failed" }, "D"},
 	} {
 		e := fine()
 		c.spoil(&e)
@@ -198,5 +206,5 @@ func TestTheOracleSeesEachViolation(t *testing.T) {
 // add makes an id live at one more place.
 func (e *evidence) add(id string, p place) {
 	e.homes[id] = append(e.homes[id], p)
-	e.live[p] = true
+	e.live[p] = ""
 }

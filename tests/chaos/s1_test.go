@@ -183,7 +183,7 @@ func (w *world) rest(t *testing.T, y *tally, dir string) verdict {
 // evidence asks the providers' ledgers and the gateway.
 func (w *world) evidence(t *testing.T, y *tally) evidence {
 	t.Helper()
-	e := evidence{live: map[place]bool{}, homes: map[string][]place{}, texts: map[string]string{}}
+	e := evidence{live: map[place]string{}, homes: map[string][]place{}, texts: map[string]string{}}
 	ids := map[string]bool{}
 	var mu sync.Mutex
 	keys := make([]*keyReport, 0, len(y.keys))
@@ -221,7 +221,11 @@ func (w *world) evidence(t *testing.T, y *tally) evidence {
 	})
 	for _, p := range providers() {
 		for _, ins := range w.live(t, p) {
-			e.live[place{p, ins.ID}] = true
+			card := ""
+			if ins.Identity != "" {
+				card = ins.Customer + " " + ins.Identity
+			}
+			e.live[place{p, ins.ID}] = card
 		}
 	}
 	return e
