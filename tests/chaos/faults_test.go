@@ -89,3 +89,51 @@ func ambiguous() []fault.Rule {
 	}
 	return rules
 }
+
+// C6, C7 in numbers: every attempt to store is answered ambiguously, at random; each
+// create ends with its one instrument, and no other provider of the route hears of any.
+func TestC6C7NoAmbiguousCreateGoesElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, provider := range providers() {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 3)
+			n := size(40, 334)
+			jobs := make([]job, n)
+			country := map[string]string{cybersource: "US", rebilly: "GB", bigcommerce: "CA"}[provider]
+			for i := range jobs {
+				customer := fmt.Sprintf("cus-%d", i%known+1)
+				if i < known {
+					w.know(t, i+1)
+				}
+				jobs[i] = job{key: fmt.Sprintf("k-%d", i), body: request(customer, country, published()[i/known], i/known, 2031, true)}
+			}
+			rules := ambiguous()
+			for i := range rules {
+				rules[i].Times, rules[i].Probability = 1_000_000, 1/float64(len(rules)-i) // each as likely as the others
+			}
+			w.fail(t, provider, rules...)
+			y := w.load(t.Context(), jobs, 32, 2*time.Minute)
+			require.Empty(t, y.rejected)
+			require.Empty(t, y.open)
+			hit := 0
+			for _, r := range w.rules(t, provider) {
+				hit += 1_000_000 - r.Times
+			}
+			require.GreaterOrEqual(t, hit, n, "each create met at least one")
+			require.Len(t, w.live(t, provider), n)
+			for _, k := range y.keys {
+				require.Len(t, k.ids, 1)
+				w.resolves(t, w.gateways[0], k.ids[0])
+			}
+			elsewhere := 0
+			for _, other := range providers() {
+				if other != provider {
+					elsewhere += len(w.state(t, other).Requests)
+				}
+			}
+			t.Logf("%s: %d creates met %d ambiguous answers: %d live instruments, %d requests at other providers", provider, n, hit, n, elsewhere)
+			require.Zero(t, elsewhere)
+		})
+	}
+}
