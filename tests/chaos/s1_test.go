@@ -48,7 +48,7 @@ func TestS1(t *testing.T) {
 		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { //nolint:tparallel // one after the other: each wants the whole machine
 			redis := redistest.StartServer(t, kept()...)
 			w := newWorldOver(t, 3, redis.Addr, "strict")
-			w.stress(t, fmt.Sprintf("S1 seed %d", seed), plan(seed, n), redis.Dir, w.killing(seed))
+			w.stress(t, fmt.Sprintf("S1 seed %d", seed), plan(seed, n), redis.Dir, w.killing(seed, 3*time.Second))
 		})
 		if !ok {
 			return
@@ -146,8 +146,8 @@ func mixture(p float64) []fault.Rule {
 	return append(rules, fault.Rule{Fault: fault.Refuse, DelayMS: 20, Times: 1_000_000, Probability: 0.0005})
 }
 
-// killing kills a gateway every three seconds, and starts it again at once.
-func (w *world) killing(seed uint64) func(*testing.T, <-chan struct{}) string {
+// killing kills a gateway every so often, and starts it again at once.
+func (w *world) killing(seed uint64, every time.Duration) func(*testing.T, <-chan struct{}) string {
 	return func(t *testing.T, done <-chan struct{}) string {
 		t.Helper()
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -155,7 +155,7 @@ func (w *world) killing(seed uint64) func(*testing.T, <-chan struct{}) string {
 			select {
 			case <-done:
 				return fmt.Sprintf("%d gateways killed", kills)
-			case <-time.After(3 * time.Second):
+			case <-time.After(every):
 				g := w.gateways[r.IntN(len(w.gateways))]
 				g.Kill()
 				w.run(t, g)
