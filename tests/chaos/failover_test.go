@@ -24,10 +24,12 @@ const silence = 15 * time.Second
 // C5: the master that holds the records is lost in the middle of the load of S1, and
 // a replica takes over; it comes back later. Creates succeed again within 15
 // seconds, and nothing that was acknowledged is lost.
+//
+//nolint:tparallel // one after the other: each runs many servers
 func TestC5Failover(t *testing.T) {
 	t.Parallel()
 	n := size(300, 1000)
-	t.Run("Sentinel", func(t *testing.T) { //nolint:paralleltest // one after the other: each runs many servers
+	t.Run("Sentinel", func(t *testing.T) {
 		onlyFull(t)
 		set := redistest.StartSentinelSet(t, kept()...)
 		w := newWorldIn(t, 3, fmt.Sprintf(`redis: {addrs: [%s], master_name: %s, durability: strict}`, quoted(set.Addrs()), set.Name))
@@ -36,7 +38,7 @@ func TestC5Failover(t *testing.T) {
 			return m != nil && m != set.Servers[0]
 		})
 	})
-	t.Run("Cluster", func(t *testing.T) { //nolint:paralleltest // one after the other: each runs many servers
+	t.Run("Cluster", func(t *testing.T) {
 		onlyFull(t)
 		set := redistest.StartClusterSet(t, 3, 1, kept()...)
 		w := newWorldIn(t, 3, fmt.Sprintf(`redis: {addrs: [%s], cluster: true, durability: strict}`, quoted(set.Addrs())))

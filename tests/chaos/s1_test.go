@@ -31,6 +31,8 @@ var (
 // every fifth fails in one of many ways, while every three seconds a gateway is
 // killed. Afterwards nothing is stored twice, nothing that was acknowledged is
 // lost, and nearly every client has what it wanted.
+//
+//nolint:tparallel // one seed after the other: each wants the whole machine
 func TestS1(t *testing.T) {
 	t.Parallel()
 	seeds := []uint64{1}
@@ -45,7 +47,7 @@ func TestS1(t *testing.T) {
 		n = *s1Creates
 	}
 	for _, seed := range seeds {
-		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { //nolint:tparallel // one after the other: each wants the whole machine
+		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			redis := redistest.StartServer(t, kept()...)
 			w := newWorldOver(t, 3, redis.Addr, "strict")
 			w.stress(t, fmt.Sprintf("S1 seed %d", seed), plan(seed, n), redis.Dir, w.killing(seed, 3*time.Second))
@@ -171,9 +173,7 @@ func (w *world) rest(t *testing.T, y *tally, dir string) verdict {
 	var v verdict
 	for end := time.Now().Add(90 * time.Second); ; time.Sleep(time.Second) {
 		e := w.evidence(t, y)
-		for name, text := range w.texts(t, dir) {
-			e.texts[name] = text
-		}
+		e.texts = w.texts(t, dir)
 		if v = judge(e, published()); len(v.faults()) == 0 || time.Now().After(end) {
 			return v
 		}
@@ -183,7 +183,7 @@ func (w *world) rest(t *testing.T, y *tally, dir string) verdict {
 // evidence asks the providers' ledgers and the gateway.
 func (w *world) evidence(t *testing.T, y *tally) evidence {
 	t.Helper()
-	e := evidence{live: map[place]string{}, homes: map[string][]place{}, texts: map[string]string{}}
+	e := evidence{live: map[place]string{}, homes: map[string][]place{}}
 	ids := map[string]bool{}
 	var mu sync.Mutex
 	keys := make([]*keyReport, 0, len(y.keys))
