@@ -23,12 +23,12 @@ func TestC2KilledAfterTheCommit(t *testing.T) {
 			w.fail(t, provider, fault.Rule{Fault: fault.CommitThenHang, Times: 1})
 			hung := make(chan answer, 1)
 			go func() { hung <- w.gateways[0].create(t.Context(), "k", create(1, provider)) }()
-			eventually(t, 10*time.Second, "the provider stores", func() bool { return len(w.live(t, provider)) == 1 })
+			eventually(t, time.Minute, "the provider stores", func() bool { return len(w.live(t, provider)) == 1 })
 			w.gateways[0].Kill()
 			require.Zero(t, (<-hung).status, "the client was not answered")
 
 			var op answer
-			eventually(t, 15*time.Second, "the reconciler completes it", func() bool {
+			eventually(t, time.Minute, "the reconciler completes it", func() bool {
 				op = w.gateways[1].operation(t, "k")
 				return op.str("state") == "completed"
 			})
@@ -52,7 +52,7 @@ func TestC6C7AmbiguousAnswers(t *testing.T) {
 				w.know(t, n)
 				w.fail(t, provider, rule)
 				begun := time.Now()
-				a := w.until(t.Context(), 15*time.Second, fmt.Sprintf("k-%d", n), create(n, provider))
+				a := w.until(t.Context(), time.Minute, fmt.Sprintf("k-%d", n), create(n, provider))
 				name := fmt.Sprintf("%s %d", rule.Fault, rule.Status)
 				require.Equal(t, http.StatusCreated, a.status, "%s: %s", name, a.raw)
 				require.Len(t, w.live(t, provider), n, "%s: one instrument more", name)

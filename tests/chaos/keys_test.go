@@ -94,6 +94,7 @@ func TestC11KeysOfTwoTenants(t *testing.T) {
 // completes, and the same key replays it.
 func TestC21TheClientHangsUp(t *testing.T) {
 	t.Parallel()
+	onlyFull(t)
 	for _, provider := range providers() {
 		t.Run(provider, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,7 @@ import (
 // it had stored meanwhile is either what the record has, or deleted.
 func TestC13ZombieGateway(t *testing.T) {
 	t.Parallel()
+	onlyFull(t)
 	for name, rule := range map[string]fault.Rule{
 		"the provider had stored it before": {Fault: fault.CommitThenHang, Times: 1},
 		"the provider stores it afterwards": {Fault: fault.Delay, DelayMS: 7000, Times: 1}, // longer than lease and settle time
