@@ -97,6 +97,9 @@ func checkRedis(p *problems, r *Redis) {
 	case !r.URL.IsZero() && (r.MasterName != "" || r.Cluster || r.TLS):
 		p.add(where.with("url"), "is for one server: master_name, cluster and tls go with addrs (a rediss:// URL uses TLS)")
 	}
+	if r.Replicas != nil && r.Durability != "strict" {
+		p.add(where.with("replicas"), "goes with durability: strict, where each write waits for them")
+	}
 	if r.DialTimeout != 0 {
 		checkRange(p, where.with("dial_timeout"), r.DialTimeout, 10*time.Millisecond, time.Minute)
 	}

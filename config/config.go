@@ -48,6 +48,7 @@ type Redis struct {
 	TLS              bool      `json:"tls,omitempty"`          // with addrs; a rediss:// URL implies it
 	KeyPrefix        string    `json:"key_prefix"`             // default "pv:"
 	Durability       string    `json:"durability"`             // dev, standard (default) or strict
+	Replicas         *int      `json:"replicas,omitempty"`     // with strict: how many must confirm each write, 0–9; default 1 with Sentinel or a Cluster, else 0
 	DialTimeout      Duration  `json:"dial_timeout,omitempty"` // default: the store's
 	ReadTimeout      Duration  `json:"read_timeout,omitempty"` // default: the store's
 	PoolSize         int       `json:"pool_size,omitempty"`    // connections; default: the store's

@@ -125,17 +125,20 @@ func TestPrecedence(t *testing.T) {
 func TestTheEnvironmentReachesNestedKeysOfEveryType(t *testing.T) {
 	t.Parallel()
 	c := load(t, map[string]string{
-		"POLYVAULT_STORE_REDIS_URL":       "redis://user:canary-in-url@redis:6379/1",
-		"POLYVAULT_STORE_REDIS_POOL_SIZE": "7",
-		"POLYVAULT_ADMIN_LISTEN":          "",
-		"POLYVAULT_INSECURE_PROVIDERS":    "true",
-		"POLYVAULT_READS_STALE_IF_ERROR":  "5m",
-		"POLYVAULT_KEYS_REFERENCE":        canaries()["REFERENCE_KEY_1"],
-		"POLYVAULT_PORT":                  "tcp://10.0.0.1:80",
+		"POLYVAULT_STORE_REDIS_URL":        "redis://user:canary-in-url@redis:6379/1",
+		"POLYVAULT_STORE_REDIS_POOL_SIZE":  "7",
+		"POLYVAULT_STORE_REDIS_DURABILITY": "strict",
+		"POLYVAULT_STORE_REDIS_REPLICAS":   "0",
+		"POLYVAULT_ADMIN_LISTEN":           "",
+		"POLYVAULT_INSECURE_PROVIDERS":     "true",
+		"POLYVAULT_READS_STALE_IF_ERROR":   "5m",
+		"POLYVAULT_KEYS_REFERENCE":         canaries()["REFERENCE_KEY_1"],
+		"POLYVAULT_PORT":                   "tcp://10.0.0.1:80",
 	}, nil)
 	require.Equal(t, "redis://user:canary-in-url@redis:6379/1", c.Store.Redis.URL.Value.Reveal())
 	require.Equal(t, "env:POLYVAULT_STORE_REDIS_URL", c.Store.Redis.URL.String())
 	require.Equal(t, 7, c.Store.Redis.PoolSize)
+	require.Equal(t, 0, *c.Store.Redis.Replicas)
 	require.Empty(t, c.AdminListen)
 	require.True(t, c.InsecureProviders)
 	require.Equal(t, config.Duration(5*time.Minute), c.Reads.StaleIfError)

@@ -83,6 +83,8 @@ func TestProblems(t *testing.T) {
 		"Redis addresses beside a URL":          {"durability: standard", "addrs: [\"10.0.0.1:6379\"]", "testdata/f.yaml:7: store.redis.addrs: stands beside url: keep one of them"},
 		"Redis addresses without a kind":        {"    url: redis://127.0.0.1:6379/0\n", "    addrs: [\"10.0.0.1:6379\", \"10.0.0.2:6379\"]\n", "testdata/f.yaml:5: store.redis.addrs: names several servers: they need master_name (Sentinel) or cluster: true"},
 		"Sentinel credentials without Sentinel": {"durability: standard", "sentinel_password: file:redis-password", "testdata/f.yaml:4: store.redis.master_name: is missing: sentinel_username and sentinel_password go with it"},
+		"replicas without strict":               {"durability: standard", "replicas: 1", "testdata/f.yaml:7: store.redis.replicas: goes with durability: strict, where each write waits for them"},
+		"more replicas than there can be":       {"durability: standard", "replicas: 10", "testdata/f.yaml:7: store.redis.replicas: must be a whole number from 0 to 9"},
 		"Redis without an address":              {"    url: redis://127.0.0.1:6379/0\n", "", "testdata/f.yaml:4: store.redis: needs a url, or addrs (with master_name for Sentinel, with cluster: true for a Cluster)"},
 		"a provider over http":                  {"https://apitest.cybersource.com", "http://apitest.cybersource.com", "testdata/f.yaml:27: providers[0].config.base_url: must be https; insecure_providers: true allows http for stand-ins"},
 		"a provider at another's host": {

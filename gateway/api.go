@@ -26,6 +26,15 @@ type Read struct {
 	Age        time.Duration // since the view was last seen at the provider; for Stale
 }
 
+// Changed is the answer to a change.
+type Changed struct {
+	Instrument *normalize.Instrument // as it is now; nil after a delete, and for a customer
+	Provider   string                // the provider that holds it
+	Customer   *normalize.Customer
+	Created    bool // the customer was not known before
+	Replayed   bool // the answer to an earlier request with the same key
+}
+
 // Failure is an error of a request that reached the record: what was tried, and
 // where the caller can look it up.
 type Failure struct {
@@ -57,8 +66,23 @@ type Operation struct {
 	Outcome    normalize.Outcome `json:"outcome"`
 	Instrument string            `json:"instrument_id,omitempty"` // set once it exists; another's id if this request was a duplicate
 	Attempts   []AttemptView     `json:"attempts"`
+	Advice     string            `json:"advice,omitempty"` // what can be done about it; for people
 	CreatedAt  time.Time         `json:"created_at"`
 	UpdatedAt  time.Time         `json:"updated_at"`
+}
+
+// ListOperationsInput selects operations.
+type ListOperationsInput struct {
+	State  State  // StateUnknown or StateManual
+	Limit  int    // 1–100; 0 is 20
+	Cursor string // OperationPage.NextCursor; "" for the first page
+}
+
+// OperationPage is one page of operations.
+type OperationPage struct {
+	Data       []Operation `json:"data"`
+	HasMore    bool        `json:"has_more"`
+	NextCursor string      `json:"next_cursor,omitempty"`
 }
 
 // ListInput selects stored instruments.

@@ -24,7 +24,7 @@ func (s *Service) Create(ctx context.Context, tenant string, in normalize.Create
 	if err != nil {
 		return Created{}, err
 	}
-	c := &creation{s: s, tenant: t, in: in, decision: s.decide(routeRequest(tenant, in))}
+	c := &creation{s: s, tenant: t, in: in, decision: s.decide(routeRequest(tenant, in)), keyUses: s.keyUseKeys(tenant, idempotencyKey)}
 	cur, err := c.find(ctx, idempotencyKey)
 	if err != nil {
 		return Created{}, err
@@ -80,6 +80,7 @@ type creation struct {
 	tenant   Tenant
 	in       normalize.CreateInput
 	decision Decision
+	keyUses  []string           // where it is written down if a change has the key
 	refused  []AttemptView      // candidates that were passed over, with why
 	last     []*normalize.Error // of the attempts that were provably not sent
 }
@@ -170,7 +171,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 		want.View.Fingerprint, want.View.FingerprintOf = s.current().fingerprint(identity), "number"
 	}
 	begun.Want = &want
-	next, res, err := s.put(ctx, "create", cur, begun, customerEntryKey(c.tenant.Name, c.in.CustomerID))
+	next, res, err := s.put(ctx, "create", cur, begun, append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID)}, c.keyUses...)...)
 	if errors.Is(err, errChanged) {
 		m.release()
 		created, err = c.resume(ctx, next, res.Now)
@@ -178,6 +179,10 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	}
 	if err != nil {
 		return next, true, Created{}, err
+	}
+	if keyOfChange(res.Loaded[1:]) {
+		created, err = c.refuseKey(ctx, next)
+		return next, true, created, err
 	}
 	if owner := otherOwner(res.Owners, next.ID); owner != "" {
 		if next, done, created, err = c.duplicate(ctx, m, src, next, owner); done {

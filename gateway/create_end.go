@@ -15,13 +15,12 @@ import (
 // resume answers a request whose key was used before.
 func (c *creation) resume(ctx context.Context, cur stored, now time.Time) (Created, error) {
 	key, ok := c.s.keys.byID(cur.DigestKey)
+	if ok && cur.unused() {
+		return c.run(ctx, stored{cur.renewed(c.in.CustomerID, requestDigest(key, c.tenant.Name, c.in), now), cur.version})
+	}
 	if ok {
 		if pointer := differing(cur.Digest, requestDigest(key, c.tenant.Name, c.in)); pointer != "" {
-			return Created{}, &Failure{OperationID: cur.ID, Err: &normalize.Error{
-				Code: normalize.IdempotencyKeyReused, Outcome: normalize.NotSent, Op: "create",
-				Msg:    "the idempotency key was used for a different request",
-				Fields: []normalize.FieldError{{Pointer: pointer, Code: normalize.IdempotencyKeyReused, Message: "differs from the first request"}},
-			}}
+			return Created{}, &Failure{OperationID: cur.ID, Err: keyReused(pointer)}
 		}
 	}
 	switch {

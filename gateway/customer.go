@@ -199,16 +199,8 @@ func (s *Service) makeCustomer(ctx context.Context, p *Provider, creator adapter
 
 // PutCustomer records where a customer is known. References that are not named stay.
 func (s *Service) PutCustomer(ctx context.Context, tenant string, in normalize.CustomerInput) (c normalize.Customer, created bool, err error) {
-	errs := in.Validate()
-	for name := range in.ProviderReferences {
-		if s.providers[name] == nil {
-			errs = append(errs, normalize.FieldError{
-				Pointer: "/provider_references/" + normalize.EscapePointer(name), Code: normalize.InvalidField, Message: "is not a configured provider",
-			})
-		}
-	}
-	if len(errs) > 0 {
-		return c, false, normalize.Invalid(errs...)
+	if err := s.checkCustomer(in); err != nil {
+		return c, false, err
 	}
 	cur, err := s.loadCustomer(ctx, "put_customer", tenant, in.ID)
 	if err != nil {
@@ -219,6 +211,22 @@ func (s *Service) PutCustomer(ctx context.Context, tenant string, in normalize.C
 		return true
 	})
 	return after.shown(), after.version == 1, err
+}
+
+// checkCustomer finds what can be known to be wrong before anything is read.
+func (s *Service) checkCustomer(in normalize.CustomerInput) error {
+	errs := in.Validate()
+	for name := range in.ProviderReferences {
+		if s.providers[name] == nil {
+			errs = append(errs, normalize.FieldError{
+				Pointer: "/provider_references/" + normalize.EscapePointer(name), Code: normalize.InvalidField, Message: "is not a configured provider",
+			})
+		}
+	}
+	if len(errs) > 0 {
+		return normalize.Invalid(errs...)
+	}
+	return nil
 }
 
 // GetCustomer returns where a customer is known.

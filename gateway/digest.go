@@ -14,11 +14,8 @@ import (
 // can be answered with the member that differs and never with its value. The
 // security code is left out: a shopper may type it again.
 func requestDigest(key ReferenceKey, tenant string, in normalize.CreateInput) map[string]string {
-	out := map[string]string{}
-	put := func(pointer string, v any) {
-		b, _ := json.Marshal(v) // strings, numbers, booleans and maps of them: cannot fail
-		out[pointer] = key.digest("digest", tenant, "POST /v1/instruments", pointer, string(b))
-	}
+	d := newDigest(key, tenant, "POST /v1/instruments")
+	put := d.put
 	put("/customer_id", in.CustomerID)
 	for i, s := range in.Sources {
 		put("/sources/"+strconv.Itoa(i), revealed(s))
@@ -37,11 +34,31 @@ func requestDigest(key ReferenceKey, tenant string, in normalize.CreateInput) ma
 			put(pointer, v)
 		}
 	}
-	return out
+	return d.members
 }
 
-// differing returns the first member, in order, in which two digests differ; "" if none.
+// digest is a keyed digest of a request, by its members.
+type digest struct {
+	key           ReferenceKey
+	tenant, route string
+	members       map[string]string
+}
+
+func newDigest(key ReferenceKey, tenant, route string) digest {
+	return digest{key, tenant, route, map[string]string{}}
+}
+
+func (d digest) put(place string, v any) {
+	b, _ := json.Marshal(v) // strings, numbers, booleans and maps of them: cannot fail
+	d.members[place] = d.key.digest("digest", d.tenant, d.route, place, string(b))
+}
+
+// differing returns the route if two digests differ in it, since then everything
+// does; else the first member, in order; "" if none.
 func differing(a, b map[string]string) string {
+	if a[routeMember] != b[routeMember] {
+		return routeMember
+	}
 	all := map[string]string{}
 	maps.Copy(all, a)
 	maps.Copy(all, b)

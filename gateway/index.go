@@ -15,6 +15,21 @@ func recordKey(id string) string { return id }
 
 func customerEntryKey(tenant, customer string) string { return "cus/" + tenant + "/" + customer }
 
+// keyUseKey is where it is written down what an idempotency key was used for. The
+// key itself is never stored.
+func keyUseKey(key ReferenceKey, tenant, idempotencyKey string) string {
+	return "idem/" + tenant + "/" + hex.EncodeToString(key.mac("idempotency", tenant, idempotencyKey)[:16])
+}
+
+// keyUseKeys are the places under every reference key, the current one first.
+func (s *Service) keyUseKeys(tenant, idempotencyKey string) []string {
+	out := make([]string, len(s.keys))
+	for i, key := range s.keys {
+		out[i] = keyUseKey(key, tenant, idempotencyKey)
+	}
+	return out
+}
+
 // isNumberClaim tells a claim on a number from one on a place.
 func isNumberClaim(claim string) bool { return strings.HasPrefix(claim, "num/") }
 
@@ -43,8 +58,9 @@ func indexOpen(tenant, customer string) string { return "o/" + tenant + "/" + cu
 // indexDue lists unfinished records by when they must be looked at.
 const indexDue = "due"
 
-// indexManual lists the records that an operator must look at.
-const indexManual = "manual"
+// indexByState lists a tenant's creates of unknown outcome, for operators. A create
+// that goes well is never in it.
+func indexByState(tenant string, state State) string { return "s/" + tenant + "/" + string(state) }
 
 // timeKey writes a time so that byte order is time order, to the microsecond.
 func timeKey(t time.Time) string { return fmt.Sprintf("%016x", uint64(t.UnixMicro())) }
@@ -63,8 +79,8 @@ func (r Record) members() []Member {
 	if r.unfinished() || len(r.Late) > 0 || r.Doubt != nil {
 		out = append(out, Member{indexDue, member(timeKey(r.due()), r.ID)})
 	}
-	if r.State == StateManual {
-		out = append(out, Member{indexManual, member(timeKey(r.CreatedAt), r.ID)})
+	if r.undecided() {
+		out = append(out, Member{indexByState(r.Tenant, r.State), member(timeKey(r.CreatedAt), r.ID)})
 	}
 	if !r.live() {
 		return out

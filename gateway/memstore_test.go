@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -187,6 +189,19 @@ func (m *memStore) forget(keys ...string) {
 	m.forgot = time.Now()
 }
 
+func (m *memStore) Dump(_ context.Context, fn func(string, Entry) error) error {
+	m.mu.Lock()
+	keys := slices.Sorted(maps.Keys(m.entries))
+	entries := m.load(keys)
+	m.mu.Unlock()
+	for i, key := range keys {
+		if err := fn(key, entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m *memStore) Ping(context.Context) error { return nil }
 func (m *memStore) Close() error               { return nil }
 
@@ -251,4 +266,15 @@ func (m *memStore) indexed() []Member {
 		}
 	}
 	return out
+}
+
+// expire drops the entries under a prefix, as if their time were over.
+func (m *memStore) expire(prefix string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k := range m.entries {
+		if strings.HasPrefix(k, prefix) {
+			delete(m.entries, k)
+		}
+	}
 }

@@ -143,11 +143,7 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	}
 	attempt := taken.Attempts[len(taken.Attempts)-1]
 	if taken.Want != nil && taken.Want.ReadOnly {
-		next, err := taken.notExecuted(now)
-		if err != nil {
-			return taken, internalError("reconcile", err)
-		}
-		return s.settled(s.put(ctx, "reconcile", taken, next))
+		return s.settled(s.put(ctx, "reconcile", taken, taken.notStored(now)))
 	}
 	seen, err := s.look(ctx, taken.Record, attempt.Provider)
 	for err == nil {

@@ -54,6 +54,7 @@ type Record struct {
 	Late       []Token           `json:"late,omitempty"`     // results that came after their fence, not disposed of yet
 	Doubt      *Doubt            `json:"doubt,omitempty"`    // an attempt that lost its fence without a result
 	Held       bool              `json:"held,omitempty"`     // deactivated by the gateway, where the provider cannot
+	KeyTaken   bool              `json:"taken,omitempty"`    // refused: the idempotency key is a change's
 	DeletedAt  time.Time         `json:"deleted_at,omitzero"`
 	Claims     []string          `json:"claims,omitempty"` // names held in the store, released with the instrument
 	CreatedAt  time.Time         `json:"created_at"`
@@ -152,7 +153,7 @@ func (r Record) begin(provider, owner string, now time.Time, lease time.Duration
 	if r.Pinned != "" && r.Pinned != provider {
 		return r.refuse("begin at another provider than the one that was looked at")
 	}
-	r.AbsentAt, r.Tries, r.DueAt = time.Time{}, 0, time.Time{}
+	r.AbsentAt, r.Tries, r.DueAt, r.KeyTaken = time.Time{}, 0, time.Time{}, false
 	r.State, r.Owner, r.Fence, r.LeaseEnd = StateSending, owner, r.Fence+1, now.Add(lease)
 	earlier := r.Attempts[max(0, len(r.Attempts)-maxAttempts+1):]
 	r.Attempts = append(slices.Clone(earlier), Attempt{Provider: provider, Fence: r.Fence, At: now})

@@ -84,12 +84,11 @@ func TestEveryTransitionIsAllowedOnlyFromItsStates(t *testing.T) {
 		"take":     func(r Record) (Record, error) { return r.taken("other", testTime.Add(time.Hour), time.Minute) },
 		"absent":   func(r Record) (Record, error) { return r.absent(testTime, time.Second) },
 		"later":    func(r Record) (Record, error) { return r.later(testTime) },
-		"give up":  func(r Record) (Record, error) { return r.notExecuted(testTime) },
 	}
 	for state, allowed := range map[string][]string{
 		"reserved":  {"begin", "fail", "alias"},
 		"sending":   {"end", "complete", "alias", "take"},
-		"unknown":   {"complete", "alias", "take", "absent", "later", "give up"},
+		"unknown":   {"complete", "alias", "take", "absent", "later"},
 		"rejected":  {},
 		"not sent":  {"begin", "complete", "alias"}, // a result that came after two looks found nothing
 		"completed": {"alias", "change", "hold", "delete"},

@@ -162,19 +162,16 @@ func (r Record) absent(now time.Time, settle time.Duration) (Record, error) {
 	if now.Before(r.AbsentAt.Add(settle)) {
 		return r.released(), nil
 	}
-	return r.notExecuted(now)
+	return r.notStored(now), nil
 }
 
-// notExecuted ends a record whose last attempt provably had no effect: UNKNOWN ->
-// FAILED, and the same key may try again, at the same provider.
-func (r Record) notExecuted(now time.Time) (Record, error) {
-	if r.State != StateUnknown || len(r.Attempts) == 0 {
-		return r.refuse("give up")
-	}
+// notStored ends an attempt that was proved not executed. It may only be tried
+// again where it was looked for.
+func (r Record) notStored(now time.Time) Record {
 	provider := r.Attempts[len(r.Attempts)-1].Provider
 	r = r.withEnd(normalize.NotSent, normalize.OutcomeUnknown, now).settled()
 	r.State, r.Pinned, r.Claims = StateFailed, provider, nil
-	return r, nil
+	return r
 }
 
 const (

@@ -9,7 +9,7 @@ import (
 )
 
 // Store keeps the gateway's records. It knows nothing of what is in them: a
-// record is bytes with a version. Every method is one round trip.
+// record is bytes with a version. Every method but Dump is one round trip.
 //
 // All methods are safe for concurrent use and fail only with an error that
 // wraps [ErrStore]; a write that failed may or may not have happened, and is
@@ -27,6 +27,12 @@ type Store interface {
 	// Scan returns up to limit members of an index in byte order, after the member
 	// `after` ("" for the first), or before it and descending if reverse is set.
 	Scan(ctx context.Context, index, after string, limit int, reverse bool) ([]string, error)
+	// Dump calls fn with every entry that lives for ever, in any order and each at
+	// least once, while others write: an entry that is written meanwhile comes as it
+	// was before or after. Claims, indexes and what has a time to live are left out.
+	// fn is never called twice at the same time, and may keep the value; its error
+	// ends the dump and is returned as it is. A dump that cannot be complete fails.
+	Dump(ctx context.Context, fn func(key string, e Entry) error) error
 	// Ping fails if the store cannot answer.
 	Ping(ctx context.Context) error
 	// Close releases what the store holds.

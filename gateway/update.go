@@ -13,17 +13,8 @@ import (
 // metadata here. It fails with VersionMismatch if the instrument is not the one
 // that in.IfMatch names.
 func (s *Service) Update(ctx context.Context, tenant, id string, in normalize.UpdateInput) (Read, error) {
-	if !ValidInstrumentID(id) {
-		return Read{}, notFound("update")
-	}
-	if errs := in.Validate(s.now()); len(errs) > 0 {
-		return Read{}, normalize.Invalid(errs...)
-	}
-	if src := in.Source; src != nil && src.Raw() {
-		return Read{}, normalize.Invalid(normalize.FieldError{
-			Pointer: "/source/type", Code: normalize.UnsupportedSource,
-			Message: "a stored instrument's number cannot be replaced: store a new instrument, or send a one-time token",
-		})
+	if err := s.checkUpdate(id, in); err != nil {
+		return Read{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	cur, err := s.loadLive(ctx, "update", tenant, id)
@@ -38,6 +29,23 @@ func (s *Service) Update(ctx context.Context, tenant, id string, in normalize.Up
 		return Read{}, err
 	}
 	return s.read(after), nil
+}
+
+// checkUpdate finds what can be known to be wrong before anything is read.
+func (s *Service) checkUpdate(id string, in normalize.UpdateInput) error {
+	if err := checkID("update", id); err != nil {
+		return err
+	}
+	if errs := in.Validate(s.now()); len(errs) > 0 {
+		return normalize.Invalid(errs...)
+	}
+	if src := in.Source; src != nil && src.Raw() {
+		return normalize.Invalid(normalize.FieldError{
+			Pointer: "/source/type", Code: normalize.UnsupportedSource,
+			Message: "a stored instrument's number cannot be replaced: store a new instrument, or send a one-time token",
+		})
+	}
+	return nil
 }
 
 // matches fails with VersionMismatch unless the record shows what ifMatch names.

@@ -129,7 +129,7 @@ func ETag(ins normalize.Instrument) string {
 func (r Record) operation() Operation {
 	op := Operation{
 		Object: "operation", ID: r.ID, State: r.State, Outcome: r.outcome(), Attempts: r.attemptViews(),
-		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Advice: r.advice(), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	switch {
 	case r.AliasOf != "":

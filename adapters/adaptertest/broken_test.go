@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -75,6 +76,9 @@ func brokenClients() map[string]broken {
 		},
 		"sends again when the connection breaks": {
 			harness: transport(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+				if r.Body == nil {
+					return next.RoundTrip(r)
+				}
 				body, _ := io.ReadAll(r.Body)
 				r.Body = io.NopCloser(strings.NewReader(string(body)))
 				resp, err := next.RoundTrip(r)
@@ -317,6 +321,23 @@ func brokenListsAndDeletes() map[string]broken {
 				return h.Adapter.List(ctx, in)
 			}
 		}), []string{"list reaches every instrument once"}, ""},
+		"shows only what was answered for": {hooked(func(h *hook) {
+			var answered sync.Map
+			h.create = func(ctx context.Context, in adapters.CreateInput) (adapters.Instrument, error) {
+				ins, err := h.Adapter.Create(ctx, in)
+				answered.Store(fmt.Sprint(ins.References), true)
+				return ins, err
+			}
+			h.list = func(ctx context.Context, in adapters.ListInput) (adapters.Page, error) {
+				page, err := h.Adapter.List(ctx, in)
+				page.Items = slices.DeleteFunc(page.Items, func(ins adapters.Instrument) bool {
+					_, ok := answered.Load(fmt.Sprint(ins.References))
+					return !ok
+				})
+				page.Total = -1
+				return page, err
+			}
+		}), []string{"fault commit_then_drop of a create"}, "look-up must show"},
 		"ignores filters": {hooked(func(h *hook) {
 			h.list = func(ctx context.Context, in adapters.ListInput) (adapters.Page, error) {
 				in.Filter = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -57,7 +58,9 @@ func checkFault(c faultCase) func(*bench) {
 			defer cancel()
 		}
 		read, start := b.wire.read.Load(), time.Now()
-		_, err := creator.Create(ctx, b.createInput(b.source()))
+		known := b.listedKeys()
+		source := b.source()
+		_, err := creator.Create(ctx, b.createInput(source))
 		took := time.Since(start)
 		b.requireOutcome(err, normalize.Unknown, "create", c.codes...)
 		if c.deadline > 0 {
@@ -72,7 +75,59 @@ func checkFault(c faultCase) func(*bench) {
 		require.Equal(b.tb, want, b.live())
 		b.requireNothingAfterCreate()
 		require.Empty(b.tb, b.h.Standin.Faults.Rules(), "the fault was used")
+		b.requireLookUp(known, source, c.stored)
 		b.create() // and the adapter still works
+	}
+}
+
+// listedKeys are the customer's instruments that a list shows; nil without a list.
+func (b *bench) listedKeys() map[string]bool {
+	b.tb.Helper()
+	if _, ok := b.adapter.(adapters.Lister); !ok {
+		return nil
+	}
+	out := map[string]bool{}
+	for _, ins := range b.collect(adapters.ListInput{Customer: b.h.Customer}) {
+		out[key(ins.References)] = true
+	}
+	return out
+}
+
+// requireLookUp: what a create has stored although its answer was lost shows in the
+// customer's list, with all that tells it from another; what it has not, does not.
+// This is how the gateway finds out.
+func (b *bench) requireLookUp(known map[string]bool, source normalize.Source, stored bool) {
+	b.tb.Helper()
+	if known == nil {
+		return
+	}
+	var found []adapters.Instrument
+	for _, ins := range b.collect(adapters.ListInput{Customer: b.h.Customer}) {
+		if !known[key(ins.References)] {
+			found = append(found, ins)
+		}
+	}
+	if !stored {
+		require.Empty(b.tb, found, "a look-up shows what was never stored")
+		return
+	}
+	require.Len(b.tb, found, 1, "a look-up must show what was stored although the answer was lost")
+	got := found[0]
+	if c := source.Card; c != nil {
+		n := c.Number.Reveal()
+		require.NotNil(b.tb, got.Card)
+		require.Equal(b.tb, normalize.Last4Of(n), got.Card.Last4)
+		require.Equal(b.tb, [2]int{c.ExpMonth, c.ExpYear}, [2]int{got.Card.ExpMonth, got.Card.ExpYear})
+		require.True(b.tb, got.Card.BIN == "" || strings.HasPrefix(n, got.Card.BIN), "BIN %q", got.Card.BIN)
+	}
+	if v := source.VaultedToken; v != nil && v.Last4 != "" {
+		require.Equal(b.tb, v.Last4, got.Card.Last4)
+		require.Equal(b.tb, [2]int{v.ExpMonth, v.ExpYear}, [2]int{got.Card.ExpMonth, got.Card.ExpYear})
+	}
+	again, err := b.adapter.Get(b.ctx(), got.References)
+	if len(b.h.HiddenReferences) == 0 {
+		b.requireNoError(err, "get what the look-up found")
+		require.Equal(b.tb, got.Type, again.Type)
 	}
 }
 

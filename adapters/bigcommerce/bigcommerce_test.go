@@ -23,6 +23,11 @@ const (
 	customer    = "42"
 )
 
+// Not parallel: it measures what the whole process allocates.
+func TestHostileAnswers(t *testing.T) { //nolint:paralleltest // see above
+	adaptertest.Hostile(t, newHarness)
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	adaptertest.Run(t, newHarness)

@@ -18,6 +18,11 @@ import (
 	"github.com/polyvault/polyvault/normalize"
 )
 
+// Not parallel: it measures what the whole process allocates.
+func TestHostileAnswers(t *testing.T) { //nolint:paralleltest // see above
+	adaptertest.Hostile(t, newHarness)
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	adaptertest.Run(t, newHarness)

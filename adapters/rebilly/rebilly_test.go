@@ -30,6 +30,14 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// Not parallel: it measures what the whole process allocates.
+func TestHostileAnswers(t *testing.T) { //nolint:paralleltest // see above
+	adaptertest.Hostile(t, func(tb testing.TB) adaptertest.Harness {
+		tb.Helper()
+		return harness(tb, rebillytest.Options{}, rebilly.Config{OrganizationID: rebillytest.Organization})
+	})
+}
+
 // TestConformanceOfVariants runs the suite against what Rebilly does not
 // document, and against Rebilly as it was in 2021.
 func TestConformanceOfVariants(t *testing.T) {

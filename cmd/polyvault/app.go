@@ -39,6 +39,11 @@ func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.
 		DialTimeout: time.Duration(r.DialTimeout), ReadTimeout: time.Duration(r.ReadTimeout), PoolSize: r.PoolSize,
 		Durability: redisstore.Durability(r.Durability),
 	}
+	if r.Replicas != nil {
+		if rc.Replicas = *r.Replicas; rc.Replicas == 0 {
+			rc.Replicas = -1 // the store takes 0 for its default
+		}
+	}
 	if r.TLS {
 		rc.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}

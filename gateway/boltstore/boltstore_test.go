@@ -184,23 +184,31 @@ func transactions(tb testing.TB, s *Store) (n int) {
 	return n
 }
 
-// holdLead keeps any write from being committed until release is called.
-func holdLead(s *Store) (release func()) {
-	s.commits.lead <- struct{}{}
-	return func() { <-s.commits.lead }
-}
-
-func waiting(s *Store) int {
-	s.commits.mu.Lock()
-	defer s.commits.mu.Unlock()
-	return len(s.commits.queue)
+// holdLead keeps a transaction open, and so any other write from being committed,
+// until release is called.
+func holdLead(tb testing.TB, s *Store) (release func()) {
+	tb.Helper()
+	begun, end := make(chan struct{}), make(chan struct{})
+	failure := make(chan error)
+	go func() {
+		failure <- s.commits.Do(tb.Context(), func(*bbolt.Tx) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	}()
+	<-begun
+	return func() {
+		close(end)
+		require.NoError(tb, <-failure)
+	}
 }
 
 func TestConcurrentWritesShareTransactions(t *testing.T) {
 	t.Parallel()
 	const writers = maxBatch + 10
 	s := open(t, Config{})
-	release := holdLead(s)
+	release := holdLead(t, s)
 	before := transactions(t, s)
 	errs := make([]error, writers)
 	var wg sync.WaitGroup
@@ -209,25 +217,25 @@ func TestConcurrentWritesShareTransactions(t *testing.T) {
 			_, errs[i] = s.Write(t.Context(), gateway.Write{Key: strconv.Itoa(i), Nonce: "n"})
 		})
 	}
-	require.Eventually(t, func() bool { return waiting(s) == writers }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.commits.Waiting() == writers }, 5*time.Second, time.Millisecond)
 	release()
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
 	require.Equal(t, writers, rows(t, s, bucketEntries))
-	require.Equal(t, 2, transactions(t, s)-before)
+	require.Equal(t, 1+2, transactions(t, s)-before, "the one that was held, and two")
 }
 
 func TestWriteGivenUpWhileWaitingIsLeftOut(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{})
-	release := holdLead(s)
+	release := holdLead(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	failure := make(chan error)
 	go func() {
 		_, err := s.Write(ctx, gateway.Write{Key: "given up", Nonce: "n"})
 		failure <- err
 	}()
-	require.Eventually(t, func() bool { return waiting(s) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.commits.Waiting() == 1 }, 5*time.Second, time.Millisecond)
 	cancel()
 	err := <-failure
 	require.ErrorIs(t, err, gateway.ErrStore)
@@ -240,7 +248,7 @@ func TestWriteGivenUpWhileWaitingIsLeftOut(t *testing.T) {
 func TestFailedTransactionFailsItsWholeBatch(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{})
-	release := holdLead(s)
+	release := holdLead(t, s)
 	broken := errors.New("broken")
 	errs := make([]error, 2)
 	var wg sync.WaitGroup
@@ -248,9 +256,9 @@ func TestFailedTransactionFailsItsWholeBatch(t *testing.T) {
 		func(*bbolt.Tx) error { return broken },
 		func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketEntries)).Put([]byte("k"), nil) },
 	} {
-		wg.Go(func() { errs[i] = s.commits.do(t.Context(), s.db, apply) })
+		wg.Go(func() { errs[i] = s.commits.Do(t.Context(), apply) })
 	}
-	require.Eventually(t, func() bool { return waiting(s) == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.commits.Waiting() == 2 }, 5*time.Second, time.Millisecond)
 	release()
 	wg.Wait()
 	require.ErrorIs(t, errs[0], broken)

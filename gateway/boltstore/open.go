@@ -15,12 +15,13 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/polyvault/polyvault/gateway"
+	"github.com/polyvault/polyvault/gateway/internal/groupcommit"
 )
 
 // Store is a [gateway.Store] in a bbolt file.
 type Store struct {
 	db      *bbolt.DB
-	commits *committer
+	commits *groupcommit.Committer[change]
 	clock   atomic.Int64 // the latest time given out, Unix nanoseconds
 }
 
@@ -43,7 +44,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, failed("open", fmt.Errorf("%s: %w", c.Path, explain(err)))
 	}
-	s := &Store{db: db, commits: newCommitter()}
+	s := &Store{db: db, commits: newCommitter(db)}
 	if err := s.prepare(c.Path); err != nil {
 		return nil, failed("open", fmt.Errorf("%s: %w", c.Path, errors.Join(err, db.Close())))
 	}

@@ -28,7 +28,7 @@ func (s *Store) Write(ctx context.Context, w gateway.Write) (gateway.Written, er
 	}
 	// The leader of the batch fills in out, perhaps after this call gave up.
 	out := new(gateway.Written)
-	err := s.commits.do(ctx, s.db, func(tx *bbolt.Tx) (err error) {
+	err := s.commits.Do(ctx, func(tx *bbolt.Tx) (err error) {
 		*out, err = s.apply(tx, w)
 		return err
 	})

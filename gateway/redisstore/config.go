@@ -6,7 +6,9 @@
 // With the default prefix "pv:" an entry is the hash pv:{key} with the fields v
 // (version), n (nonce of the last write) and d (data); a claim is the string
 // pv:claim:{key}; an index is the sorted set pv:idx:{index}, every score 0. The
-// braces make each of them a hash slot of its own, whatever it contains.
+// braces make each of them a hash slot of its own, whatever it contains. The hash
+// pv:replids has the replication ids of the masters that were met, each with the
+// time of that in microseconds, or 0 if the store was new then.
 //
 // # Round trips
 //
@@ -44,7 +46,9 @@ const (
 	// Standard survives a crash of any process; a power cut or a failover may
 	// lose the last second. It needs an append-only file.
 	Standard Durability = "standard"
-	// Strict loses nothing that was acknowledged. [Open] refuses a server that
+	// Strict survives a power cut, and the loss of as many servers as Replicas says:
+	// a write returns only when it is on the master's disk and so many replicas have
+	// it, on theirs too if they are Redis 7.2 or later. [Open] refuses a server that
 	// cannot promise it as far as the server tells.
 	Strict Durability = "strict"
 )
@@ -73,11 +77,16 @@ type Config struct {
 	ReadTimeout time.Duration // to write a request, and again to read its reply; default 2s
 	PoolSize    int           // connections per server; default 10 per CPU
 	Durability  Durability    // default Standard
+	// Replicas must confirm each write under [Strict]. Where fewer than that can be
+	// reached nothing is written, so have one more. Up to 9; default 1 with Sentinel or
+	// Cluster, else none; -1 for none there too, which gives up what a failover loses.
+	Replicas int
 }
 
 const (
 	defaultPrefix  = "pv:"
 	defaultTimeout = 2 * time.Second
+	maxReplicas    = 9
 )
 
 // Validate returns what is wrong, one message for each problem, each beginning
@@ -103,6 +112,9 @@ func (c Config) Validate() []string {
 	case "", Dev, Standard, Strict:
 	default:
 		problems = append(problems, `Durability: must be "dev", "standard" or "strict"`)
+	}
+	if c.Replicas < -1 || c.Replicas > maxReplicas {
+		problems = append(problems, fmt.Sprintf("Replicas: must be from -1 to %d", maxReplicas))
 	}
 	if c.DialTimeout < 0 || c.ReadTimeout < 0 {
 		problems = append(problems, "DialTimeout, ReadTimeout: must not be negative")
@@ -178,6 +190,22 @@ func (c Config) options() (*redis.UniversalOptions, error) {
 	}
 	return o, nil
 }
+
+// barrier is what every write waits for; whether there is WAITAOF is not known yet.
+func (c Config) barrier() barrier {
+	if c.Durability != Strict {
+		return barrier{}
+	}
+	// Half of what a reply may take, so that the server says how many there were.
+	b := barrier{replicas: max(c.Replicas, 0), timeout: orDefault(c.ReadTimeout) / 2}
+	if c.Replicas == 0 && !c.alone() {
+		b.replicas = 1
+	}
+	return b
+}
+
+// alone reports whether no other server takes the place of the one that is configured.
+func (c Config) alone() bool { return !c.Cluster && c.MasterName == "" && c.Replicas <= 0 }
 
 func orDefault(d time.Duration) time.Duration {
 	if d == 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -19,6 +18,9 @@ type Store struct {
 	prefix     string
 	durability Durability
 	scripts    scripts
+	barrier    barrier
+	alone      bool
+	lineage    *lineage
 	warnings   []string
 	close      func() error
 }
@@ -30,7 +32,11 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, failed("configuration", err)
 	}
-	s := &Store{cluster: c.Cluster, prefix: c.KeyPrefix, durability: c.Durability, scripts: newScripts()}
+	s := &Store{
+		cluster: c.Cluster, prefix: c.KeyPrefix, durability: c.Durability, scripts: newScripts(),
+		barrier: c.barrier(), alone: c.alone(), lineage: newLineage(),
+	}
+	o.OnConnect = s.lineage.connected
 	if s.prefix == "" {
 		s.prefix = defaultPrefix
 	}
@@ -45,6 +51,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	default:
 		s.client = redis.NewClient(o.Simple())
 	}
+	s.addHooks()
 	s.close = sync.OnceValue(s.client.Close)
 	if err := s.prepare(ctx); err != nil {
 		_ = s.close()
@@ -64,14 +71,16 @@ func (s *Store) Durability() Durability { return s.durability }
 func (s *Store) prepare(ctx context.Context) error {
 	var mu sync.Mutex
 	var warnings []string
+	fsync := s.durability == Strict
 	err := s.eachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
 		found, err := s.check(ctx, master)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
-		warnings = append(warnings, found...)
-		mu.Unlock()
+		defer mu.Unlock()
+		warnings = append(warnings, found.warnings...)
+		fsync = fsync && found.fsync
 		return s.scripts.load(ctx, master)
 	})
 	if err != nil {
@@ -82,7 +91,8 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.durability == Strict && len(s.warnings) > 0 {
 		return &setupError{text: "durability strict is not possible: " + strings.Join(s.warnings, "; ")}
 	}
-	return nil
+	s.barrier.fsync = fsync
+	return s.lineage.open(s.saveLineage(ctx))
 }
 
 func (s *Store) eachMaster(ctx context.Context, f func(context.Context, *redis.Client) error) error {
@@ -94,63 +104,6 @@ func (s *Store) eachMaster(ctx context.Context, f func(context.Context, *redis.C
 	default:
 		return errReply
 	}
-}
-
-// check reads INFO rather than CONFIG, which managed services forbid.
-func (s *Store) check(ctx context.Context, master *redis.Client) (warnings []string, err error) {
-	if err := master.Ping(ctx).Err(); err != nil {
-		return nil, err
-	}
-	text, err := master.Info(ctx).Result()
-	if redis.IsPermissionError(err) {
-		return []string{"the user may not call INFO, so the server's version and settings are unknown: allow it with ACL SETUSER … +info"}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	info := parseInfo(text)
-	if tooOld(info["redis_version"]) {
-		return nil, &setupError{text: "Redis " + info["redis_version"] + " is too old: 6.2 or later is needed"}
-	}
-	if info["cluster_enabled"] == "1" && !s.cluster {
-		return nil, &setupError{text: "the server is a node of a Redis Cluster: set Cluster"}
-	}
-	if info["role"] == "slave" {
-		return nil, &setupError{text: "the server is a replica and cannot be written: give the master's address, or use Sentinel"}
-	}
-	if policy := info["maxmemory_policy"]; policy != "noeviction" {
-		warnings = append(warnings, fmt.Sprintf(
-			"maxmemory-policy is %q, so Redis may throw records away when its memory is full: set it to noeviction", policy))
-	}
-	if info["aof_enabled"] == "0" && s.durability != Dev {
-		warnings = append(warnings, "appendonly is off, so a restart of Redis loses records: set appendonly yes")
-	}
-	return warnings, nil
-}
-
-func parseInfo(text string) map[string]string {
-	info := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[name] = value
-		}
-	}
-	return info
-}
-
-// tooOld reports whether the version is known to be before 6.2, the first with
-// ZRANGE BYLEX. A version in an unknown form gets the benefit of the doubt.
-func tooOld(version string) bool {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	major, errMajor := strconv.Atoi(parts[0])
-	minor, errMinor := strconv.Atoi(parts[1])
-	if errMajor != nil || errMinor != nil {
-		return false
-	}
-	return major < 6 || (major == 6 && minor < 2)
 }
 
 // setupError is a finding of Open's checks, which needs no further explanation.
@@ -172,6 +125,8 @@ func explain(err error, where string) error {
 		hint = "the server refuses the credentials: check Username and Password"
 	case redis.IsPermissionError(err):
 		hint = "the user lacks a permission: it needs +@read +@write +@scripting +ping and the keys of KeyPrefix"
+	case strings.Contains(err.Error(), "DB index is out of range"):
+		hint = "the server has no such database: choose a lower number in URL, or raise the server's databases"
 	case redis.HasErrorPrefix(err, "LOADING"):
 		hint = "the server is still reading its data: try again"
 	case strings.Contains(err.Error(), "cluster support disabled"):

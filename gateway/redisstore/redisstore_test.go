@@ -17,7 +17,10 @@ import (
 	"github.com/polyvault/polyvault/normalize"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	SilenceClient()
+	goleak.VerifyTestMain(m)
+}
 
 // open opens a store and closes it when the test ends.
 func open(tb testing.TB, c Config) *Store {
@@ -26,6 +29,11 @@ func open(tb testing.TB, c Config) *Store {
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
 	return s
+}
+
+// synced are the arguments of a server that has on disk what it answered.
+func synced(more ...string) []string {
+	return append([]string{"--appendonly", "yes", "--appendfsync", "always"}, more...)
 }
 
 // opener opens stores on one server that do not see each other.
@@ -88,7 +96,8 @@ func TestOpenErrors(t *testing.T) {
 		"many servers of no kind":     {Config{Addrs: []string{"a", "b"}}, []string{"need Cluster, or MasterName"}},
 		"Sentinel and Cluster":        {Config{Addrs: []string{"a"}, Cluster: true, MasterName: "m"}, []string{"MasterName"}},
 		"a durability unheard of":     {Config{URL: "redis://h", Durability: "high"}, []string{"Durability"}},
-		"negative numbers":            {Config{URL: "redis://h", DialTimeout: -1, PoolSize: -1}, []string{"DialTimeout", "PoolSize"}},
+		"negative numbers":            {Config{URL: "redis://h", DialTimeout: -1, PoolSize: -1, Replicas: -2}, []string{"DialTimeout", "PoolSize", "Replicas"}},
+		"too many replicas":           {Config{URL: "redis://h", Replicas: 10}, []string{"Replicas: must be from -1 to 9"}},
 
 		"nobody listens":                {Config{Addrs: []string{stopped.Addr}}, []string{stopped.Addr, "is it running", "refused"}},
 		"no password":                   {Config{Addrs: []string{guarded}}, []string{guarded, "check Username and Password"}},
@@ -97,6 +106,7 @@ func TestOpenErrors(t *testing.T) {
 		"TLS to a server without":       {Config{URL: "rediss://" + free}, []string{"TLS"}},
 		"a Cluster taken for a server":  {Config{Addrs: cluster[:1]}, []string{"set Cluster"}},
 		"a server taken for a Cluster":  {Config{Addrs: []string{free}, Cluster: true}, []string{"unset Cluster"}},
+		"a database that is not":        {Config{URL: "redis://" + free + "/99"}, []string{"choose a lower number in URL", "out of range"}},
 		"a replica":                     {Config{Addrs: []string{replica}}, []string{"is a replica"}},
 		"strict with eviction, no file": {Config{Addrs: []string{evicting}, Durability: Strict}, []string{"noeviction", "appendonly yes"}},
 	}
@@ -133,7 +143,7 @@ func TestWarnings(t *testing.T) {
 	evicting.Durability = Dev
 	require.Len(t, open(t, evicting).Warnings(), 1, "dev asks for no file, but eviction surprises there too")
 
-	sound := Config{Addrs: []string{redistest.Start(t, "--appendonly", "yes")}, Durability: Strict}
+	sound := Config{Addrs: []string{redistest.Start(t, synced()...)}, Durability: Strict}
 	require.Empty(t, open(t, sound).Warnings())
 
 	blind := redis.NewClient(&redis.Options{Addr: sound.Addrs[0]})

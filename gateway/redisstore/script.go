@@ -10,7 +10,8 @@ import (
 // indexes only then. A write that finds its own nonce at the version it was to
 // make has been applied before and its reply was lost: go-redis sends a request
 // again in that case, and so may the gateway. It is reported as applied, and its
-// index changes are made once more, which completes them if they are missing.
+// index changes are made once more, which completes them if they are missing. Its
+// nonce is written once more too: WAIT is promised for writes of its own connection.
 //
 // The new version is an argument and not computed here: Lua's numbers are
 // doubles. All fields go in one HSET, so that a server that is out of memory
@@ -34,6 +35,8 @@ if version == ARGV[1] then
   end
 elseif version ~= ARGV[2] or entry[2] ~= ARGV[3] then
   return {0, version, now[1], now[2], redis.call('HGET', KEYS[1], 'd')}
+else
+  redis.call('HSET', KEYS[1], 'n', ARGV[3])
 end
 local removals = tonumber(ARGV[6])
 local changes = removals + tonumber(ARGV[7])
@@ -105,6 +108,7 @@ func (s *Store) pipelined(ctx context.Context, queue func(p redis.Pipeliner, ful
 		queue(p, full)
 		cmds, err := p.Exec(ctx)
 		if err == nil {
+			s.noteLineage(ctx)
 			return nil
 		}
 		if full || !anyNoScript(cmds) {

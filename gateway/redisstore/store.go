@@ -30,6 +30,7 @@ func (s *Store) Load(ctx context.Context, keys ...string) (gateway.Loaded, error
 	if _, err := p.Exec(ctx); err != nil {
 		return gateway.Loaded{}, failed(op, err)
 	}
+	s.noteLineage(ctx)
 	entries, err := loaded(reads)
 	if err != nil {
 		return gateway.Loaded{}, failed(op, err)

@@ -22,6 +22,7 @@ func (s *Store) Write(ctx context.Context, w gateway.Write) (gateway.Written, er
 	if err := w.Validate(); err != nil {
 		return gateway.Written{}, failed(op, err)
 	}
+	ctx = s.barrier.durable(ctx)
 	var replies writeReplies
 	err := s.pipelined(ctx, func(p redis.Pipeliner, full bool) {
 		replies = s.queueWrite(ctx, p, w, full)

@@ -130,6 +130,7 @@ func malformed(tb testing.TB, open Open) {
 		"a nonce of 65 bytes":     func(w *gateway.Write) { w.Nonce = strings.Repeat("n", 65) },
 		"a negative time to live": func(w *gateway.Write) { w.TTL = -1 },
 		"a version at its end":    func(w *gateway.Write) { w.Expect = ^uint64(0) },
+		"a version that falls":    func(w *gateway.Write) { w.Expect, w.Version = 2, 1 },
 		"no member":               func(w *gateway.Write) { w.Add = []gateway.Member{{Index: "i"}} },
 		"no index":                func(w *gateway.Write) { w.Remove = []gateway.Member{{Member: "m"}} },
 		"no owner":                func(w *gateway.Write) { w.Claims = []gateway.Claim{{Key: "c"}} },

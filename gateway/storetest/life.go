@@ -76,7 +76,8 @@ func methods(ctx context.Context, s gateway.Store) map[string]error {
 	_, errLoad := s.Load(ctx, "k")
 	_, errWrite := s.Write(ctx, gateway.Write{Key: "k", Nonce: "n"})
 	_, errScan := s.Scan(ctx, "i", "", 10, false)
-	return map[string]error{"Load": errLoad, "Write": errWrite, "Scan": errScan, "Ping": s.Ping(ctx)}
+	errDump := s.Dump(ctx, func(string, gateway.Entry) error { return nil })
+	return map[string]error{"Load": errLoad, "Write": errWrite, "Scan": errScan, "Dump": errDump, "Ping": s.Ping(ctx)}
 }
 
 func cancelled(tb testing.TB, open Open) {

@@ -25,6 +25,7 @@ type memory struct {
 	entries map[string]stored
 	owners  map[string]string
 	indexes map[string][]string
+	first   map[string][]byte // the first value of each entry
 }
 
 // faults are ways of being wrong that the suite must find.
@@ -51,6 +52,12 @@ type faults struct {
 	textOnly         bool // values end at a zero byte
 	noLimit          bool // values of any size
 	unchecked        bool // malformed writes are carried out
+	dumpsClaims      bool
+	dumpsPassing     bool // entries with a time to live are dumped
+	dumpsFirst       bool // every version is dumped as the first
+	dumpsTorn        bool // an entry has its first value with its last version
+	dumpsOn          bool // a dump goes on after the caller's error
+	ownVersions      bool // the version that a write names is ignored
 	clockRunsBack    bool
 	ignoresContext   bool
 	usableWhenClosed bool
@@ -64,7 +71,7 @@ type stored struct {
 }
 
 func newMemory(f faults) *memory {
-	return &memory{faults: f, entries: map[string]stored{}, owners: map[string]string{}, indexes: map[string][]string{}}
+	return &memory{faults: f, entries: map[string]stored{}, owners: map[string]string{}, indexes: map[string][]string{}, first: map[string][]byte{}}
 }
 
 func openMemory(f faults) func(testing.TB) gateway.Store {
@@ -141,7 +148,7 @@ func (m *memory) check(w gateway.Write) error {
 		names = append(names, c.Key, c.Owner)
 	}
 	bad := slices.ContainsFunc(names, func(n string) bool { return n == "" || len(n) > 1024 })
-	if bad || w.Nonce == "" || len(w.Nonce) > 64 || w.TTL < 0 || w.Expect+1 == 0 {
+	if bad || w.Nonce == "" || len(w.Nonce) > 64 || w.TTL < 0 || w.Expect+1 == 0 || w.Version != 0 && w.Version <= w.Expect {
 		return errors.New("malformed")
 	}
 	return nil
@@ -183,6 +190,14 @@ func (m *memory) Write(ctx context.Context, w gateway.Write) (gateway.Written, e
 	return out, nil
 }
 
+// next is the version that a write makes of the one that it expects.
+func (m *memory) next(w gateway.Write) uint64 {
+	if w.Version == 0 || m.ownVersions {
+		return w.Expect + 1
+	}
+	return w.Version
+}
+
 // apply reports whether the write took place, now or before.
 func (m *memory) apply(w gateway.Write) bool {
 	old := m.get(w.Key)
@@ -193,13 +208,13 @@ func (m *memory) apply(w gateway.Write) bool {
 		}
 		m.mu.Lock()
 	}
-	if !m.noNonce && old.nonce == w.Nonce && (old.Version == w.Expect+1 || m.anyNonce) {
+	if !m.noNonce && old.nonce == w.Nonce && (old.Version == m.next(w) || m.anyNonce) {
 		return true
 	}
 	if old.Version != w.Expect && !m.noCompare && (w.Expect != 0 || !m.looseCreate) {
 		return false
 	}
-	e := stored{Entry: gateway.Entry{Value: w.Value, Version: old.Version + 1}, nonce: w.Nonce}
+	e := stored{Entry: gateway.Entry{Value: w.Value, Version: old.Version + m.next(w) - w.Expect}, nonce: w.Nonce}
 	if m.textOnly {
 		e.Value, _, _ = bytes.Cut(w.Value, []byte{0})
 	}
@@ -213,6 +228,9 @@ func (m *memory) apply(w gateway.Write) bool {
 		e.expiry = old.expiry
 	}
 	m.entries[w.Key] = e
+	if m.first[w.Key] == nil {
+		m.first[w.Key] = append([]byte{}, e.Value...)
+	}
 	return true
 }
 
@@ -255,6 +273,38 @@ func (m *memory) Scan(ctx context.Context, index, after string, limit int, rever
 		}
 	}
 	return out, nil
+}
+
+func (m *memory) Dump(ctx context.Context, fn func(string, gateway.Entry) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(ctx); err != nil {
+		return err
+	}
+	var failure error
+	give := func(key string, e gateway.Entry) bool {
+		m.mu.Unlock()
+		defer m.mu.Lock()
+		failure = fn(key, e)
+		return failure == nil || m.dumpsOn
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.entries)) {
+		e := m.entries[key]
+		if !e.expiry.IsZero() && !m.dumpsPassing {
+			continue
+		}
+		out := m.load([]string{key})[0]
+		if m.dumpsFirst {
+			out.Version = 1
+		}
+		if m.dumpsTorn {
+			out.Value = m.first[key]
+		}
+		if !give(key, out) || m.dumpsClaims && !give("claim "+key, out) {
+			break
+		}
+	}
+	return failure
 }
 
 func (m *memory) Ping(ctx context.Context) error {

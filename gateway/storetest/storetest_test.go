@@ -33,6 +33,7 @@ func TestBrokenStores(t *testing.T) {
 		conflict = "a write with another version changes nothing and returns the entry as it is"
 		again    = "the same write sent again is applied once and reported as applied"
 		model    = "a store does what a map would"
+		dumped   = "a dump gives every entry that lives for ever, and nothing else"
 	)
 	tests := map[string]struct {
 		faults faults
@@ -59,6 +60,12 @@ func TestBrokenStores(t *testing.T) {
 		"entries are loaded before the write":         {faults{loadsBeforeWrite: true}, []string{"a write loads further entries, and itself as it is afterwards"}},
 		"values end at a zero byte":                   {faults{textOnly: true}, []string{"values and names are any bytes"}},
 		"values of any size":                          {faults{noLimit: true}, []string{"a value may have 1 MiB and no more"}},
+		"a dump has claims in it":                     {faults{dumpsClaims: true}, []string{dumped}},
+		"a dump has what will go away":                {faults{dumpsPassing: true}, []string{dumped}},
+		"a dump forgets versions":                     {faults{dumpsFirst: true}, []string{dumped}},
+		"a dump reads versions before values":         {faults{dumpsTorn: true}, []string{"a dump misses nothing while others write"}},
+		"a dump goes on after an error":               {faults{dumpsOn: true}, []string{"a dump ends with its caller"}},
+		"a write counts on by one":                    {faults{ownVersions: true}, []string{"a write gives the entry the version that it names"}},
 		"malformed writes are carried out":            {faults{unchecked: true}, []string{"a malformed write is refused and does nothing"}},
 		"the clock runs backwards":                    {faults{clockRunsBack: true}, []string{"the store's time is the present and never runs backwards"}},
 		"a cancelled context is ignored":              {faults{ignoresContext: true}, []string{"a cancelled context stops every method"}},

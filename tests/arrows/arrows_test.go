@@ -36,9 +36,11 @@ func rooms() []room {
 		{"adapters/internal/rest", []string{"normalize"}, []string{"github.com/go-json-experiment/json"}},
 		{"adapters/fault", nil, nil},
 		{"adapters/standin", []string{"adapters/fault"}, nil},
-		{"gateway", []string{"normalize", "adapters"}, []string{"github.com/sony/gobreaker/v2", "go.uber.org/zap", "golang.org/x/sync/errgroup", "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json"}},
+		{"gateway", []string{"normalize", "adapters"}, []string{"github.com/sony/gobreaker/v2", "go.uber.org/zap", "golang.org/x/sync/errgroup", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json"}},
 		{"gateway/redisstore", []string{"gateway", "normalize"}, []string{"github.com/redis/go-redis/v9"}},
-		{"gateway/boltstore", []string{"gateway"}, []string{"go.etcd.io/bbolt"}},
+		{"gateway/boltstore", []string{"gateway", "gateway/internal/groupcommit"}, []string{"go.etcd.io/bbolt"}},
+		{"gateway/internal/groupcommit", nil, nil},
+		{"gateway/journal", []string{"gateway", "gateway/internal/groupcommit"}, nil},
 		{"gateway/httpapi", []string{"gateway", "normalize"}, []string{
 			"github.com/labstack/echo/v4", "github.com/go-json-experiment/json", "go.uber.org/zap",
 			"github.com/oapi-codegen", "github.com/getkin/kin-openapi", "go.yaml.in/yaml",
