@@ -18,6 +18,9 @@ func kept() []string {
 	return []string{"--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"}
 }
 
+// guarded are kept, and for masters that stop when no replica has what they write.
+func guarded() []string { return append(kept(), "--min-replicas-to-write", "1") }
+
 // silence is how long no create may succeed while a master is replaced.
 const silence = 15 * time.Second
 
@@ -31,7 +34,7 @@ func TestC5Failover(t *testing.T) {
 	n := size(300, 1000)
 	t.Run("Sentinel", func(t *testing.T) {
 		onlyFull(t)
-		set := redistest.StartSentinelSet(t, kept()...)
+		set := redistest.StartSentinelSet(t, guarded()...)
 		w := newWorldIn(t, 3, fmt.Sprintf(`redis: {addrs: [%s], master_name: %s, durability: strict}`, quoted(set.Addrs()), set.Name))
 		w.failOver(t, "Sentinel", n, set.Servers[0], func() bool {
 			m := set.Master(t)
@@ -40,7 +43,7 @@ func TestC5Failover(t *testing.T) {
 	})
 	t.Run("Cluster", func(t *testing.T) {
 		onlyFull(t)
-		set := redistest.StartClusterSet(t, 3, 1, kept()...)
+		set := redistest.StartClusterSet(t, 3, 1, guarded()...)
 		w := newWorldIn(t, 3, fmt.Sprintf(`redis: {addrs: [%s], cluster: true, durability: strict}`, quoted(set.Addrs())))
 		w.failOver(t, "Cluster", n, set.Masters[0], func() bool {
 			role, _ := set.Replicas[0][0].Do(t, "ROLE").([]any)
