@@ -21,7 +21,9 @@ func kept() []string {
 // guarded are kept, and for masters that stop when no replica has what they write. A
 // replica that hears of a new master only by its ping, every 10 seconds unless told
 // otherwise, is of no use to it until then.
-func guarded() []string { return append(kept(), "--min-replicas-to-write", "1", "--repl-ping-replica-period", "1") }
+func guarded() []string {
+	return append(kept(), "--min-replicas-to-write", "1", "--repl-ping-replica-period", "1")
+}
 
 // silence is how long no create may succeed while a master is replaced.
 const silence = 15 * time.Second
