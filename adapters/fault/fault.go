@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
@@ -49,6 +50,10 @@ type Rule struct {
 	Times   int    `json:"times"`    // how many requests are hit; 0 means until the rule is cleared
 	DelayMS int    `json:"delay_ms"` // 0–600000; what it means is at each fault
 	Status  int    `json:"status"`   // 200–599, for status and status_after_commit
+	// Probability is the chance that a request which matches is hit, above 0 and up to
+	// 1; 0, which is left out, is 1. A request that is spared may meet a later rule,
+	// and is not counted in Times.
+	Probability float64 `json:"probability,omitempty"`
 }
 
 func (r Rule) validate() error {
@@ -61,6 +66,8 @@ func (r Rule) validate() error {
 		return errors.New("delay_ms must be 0 to 600000")
 	case r.Status != 0 && (r.Status < 200 || r.Status > 599):
 		return errors.New("status must be 200 to 599")
+	case !(r.Probability >= 0 && r.Probability <= 1):
+		return errors.New("probability must be 0 to 1")
 	}
 	if _, err := path.Match(r.Path, ""); err != nil {
 		return fmt.Errorf("path: %w", err)
@@ -111,6 +118,11 @@ func (s *Set) Add(r Rule) {
 // Clear removes all rules.
 func (s *Set) Clear() { _ = s.Put(nil) }
 
+// hits draws whether a request that matches is hit.
+func (r Rule) hits() bool {
+	return r.Probability == 0 || rand.Float64() < r.Probability //nolint:gosec // chance, no secret
+}
+
 // Rules returns the rules that are in force, with the Times that they have left.
 func (s *Set) Rules() []Rule {
 	s.mu.Lock()
@@ -118,12 +130,12 @@ func (s *Set) Rules() []Rule {
 	return append([]Rule{}, s.rules...)
 }
 
-// Take returns the first rule that matches and counts it as used.
+// Take returns the first rule that matches and hits, and counts it as used.
 func (s *Set) Take(method, urlPath string) (Rule, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range s.rules {
-		if !r.matches(method, urlPath) {
+		if !r.matches(method, urlPath) || !r.hits() {
 			continue
 		}
 		switch r.Times {

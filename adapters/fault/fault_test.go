@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -231,6 +232,9 @@ func TestPutRefuses(t *testing.T) {
 		"a status of 100":        {Fault: fault.Status, Status: 100},
 		"a status of 600":        {Fault: fault.Status, Status: 600},
 		"a pattern that is none": {Fault: fault.Reset, Path: "/["},
+		"a chance below 0":       {Fault: fault.Reset, Probability: -0.1},
+		"a chance above 1":       {Fault: fault.Reset, Probability: 1.1},
+		"a chance of no number":  {Fault: fault.Reset, Probability: math.NaN()},
 	} {
 		require.Error(t, set.Put([]fault.Rule{good, r}), name)
 		require.Equal(t, []fault.Rule{good}, set.Rules(), "%s: none is replaced", name)
@@ -265,4 +269,33 @@ func TestALoneStarMatchesEveryPath(t *testing.T) {
 		_, ok := s.Take(http.MethodPost, "/a/b")
 		require.Equal(t, want, ok, path)
 	}
+}
+
+func TestProbabilityHitsAtRandom(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ chance, low, high float64 }{{0, 1, 1}, {1, 1, 1}, {0.2, 0.15, 0.25}, {1e-12, 0, 0}} {
+		var set fault.Set
+		set.Add(fault.Rule{Fault: fault.Reset, Probability: c.chance})
+		const n = 10_000
+		hits := 0
+		for range n {
+			if _, ok := set.Take(http.MethodPost, "/"); ok {
+				hits++
+			}
+		}
+		require.GreaterOrEqual(t, float64(hits)/n, c.low, "probability %g", c.chance)
+		require.LessOrEqual(t, float64(hits)/n, c.high, "probability %g", c.chance)
+	}
+}
+
+func TestASparedRequestMeetsTheNextRuleAndIsNotCounted(t *testing.T) {
+	t.Parallel()
+	var set fault.Set
+	never := fault.Rule{Fault: fault.Reset, Times: 1, Probability: 1e-12}
+	set.Add(never)
+	set.Add(fault.Rule{Fault: fault.Hang, Times: 1})
+	rule, ok := set.Take(http.MethodPost, "/")
+	require.True(t, ok)
+	require.Equal(t, fault.Hang, rule.Fault)
+	require.Equal(t, []fault.Rule{never}, set.Rules())
 }

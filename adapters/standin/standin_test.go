@@ -115,7 +115,7 @@ func TestControlPaths(t *testing.T) {
 	status, body = call(t, srv.URL, http.MethodGet, "/_sandbox/faults", "")
 	require.Equal(t, http.StatusOK, status)
 	require.JSONEq(t, `[{"method":"POST","path":"/x","fault":"status","times":1,"delay_ms":0,"status":418}]`, body)
-	for _, bad := range []string{`[{"fault":"explode"}]`, `[{"falt":"reset"}]`, `{`, ``} {
+	for _, bad := range []string{`[{"fault":"explode"}]`, `[{"falt":"reset"}]`, `[{"fault":"reset","probability":2}]`, `{`, ``} {
 		status, body = call(t, srv.URL, http.MethodPut, "/_sandbox/faults", bad)
 		require.Equal(t, http.StatusBadRequest, status, bad)
 		require.Contains(t, body, "error")
@@ -128,7 +128,8 @@ func TestControlPaths(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(body), &state))
 	require.Len(t, state.Requests, 2, "control paths are not in the ledger")
 	require.Len(t, state.Instruments, 1)
-	call(t, srv.URL, http.MethodPut, "/_sandbox/faults", `[{"fault":"reset"}]`)
+	_, body = call(t, srv.URL, http.MethodPut, "/_sandbox/faults", `[{"fault":"reset","probability":0.5}]`)
+	require.Contains(t, body, `"probability":0.5`)
 	status, _ = call(t, srv.URL, http.MethodDelete, "/_sandbox/faults", "")
 	require.Equal(t, http.StatusNoContent, status)
 	require.Empty(t, s.Faults.Rules())

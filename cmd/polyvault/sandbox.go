@@ -33,7 +33,9 @@ func newSandbox() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Run the stand-in providers only",
 		Long: "Run stateful stand-ins of the three providers, for development and CI.\n" +
-			"Each serves GET /_sandbox/state, PUT /_sandbox/faults and POST /_sandbox/reset beside the provider's API.",
+			"Each serves GET /_sandbox/state, PUT /_sandbox/faults and POST /_sandbox/reset beside the provider's API.\n" +
+			"A fault is {\"method\", \"path\", \"fault\", \"times\", \"delay_ms\", \"status\", \"probability\"}; all but \"fault\" may be left out:\n" +
+			"without times it stays, with a probability below 1 it hits at random.",
 		Args: cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error { return runSandbox(cmd, o) }),
 	}

@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos
 
 import (
@@ -9,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -40,6 +39,9 @@ func (a answer) final() bool {
 	return a.status < 500
 }
 
+// client keeps a connection for each of the many workers.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+
 // send makes one request as a tenant. It never fails the test: gateways die here.
 func (g *gateway) send(ctx context.Context, tenant, method, path, key string, body any) answer {
 	raw, ok := body.([]byte)
@@ -52,14 +54,14 @@ func (g *gateway) send(ctx context.Context, tenant, method, path, key string, bo
 	if err != nil {
 		return answer{}
 	}
-	// A connection of its own, and no GetBody: net/http must not send twice by itself.
+	// No GetBody: net/http must not send twice by itself.
 	req.GetBody = nil
 	req.Header.Set("Authorization", "Bearer "+apiKey(tenant))
 	req.Header.Set("Content-Type", "application/json")
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return answer{}
 	}
@@ -78,11 +80,15 @@ func (g *gateway) create(ctx context.Context, key string, body any) answer {
 
 // until repeats a create with one key, over the gateways in turn, until the answer is final or time is up.
 func (w *world) until(ctx context.Context, limit time.Duration, key string, body any) answer {
+	return w.untilAs(ctx, "acme0000", limit, key, body)
+}
+
+func (w *world) untilAs(ctx context.Context, tenant string, limit time.Duration, key string, body any) answer {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var last answer
 	for i := 0; ; i++ {
-		if a := w.gateways[i%len(w.gateways)].create(ctx, key, body); a.status != 0 {
+		if a := w.gateways[i%len(w.gateways)].send(ctx, tenant, http.MethodPost, "/v1/instruments", key, body); a.status != 0 {
 			last = a
 		}
 		if last.final() {
@@ -91,15 +97,30 @@ func (w *world) until(ctx context.Context, limit time.Duration, key string, body
 		select {
 		case <-ctx.Done():
 			return last
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(pauseAfter(last)):
 		}
 	}
+}
+
+// pauseAfter is how long a client waits before it asks again: as told, but it is an
+// impatient one.
+func pauseAfter(a answer) time.Duration {
+	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
+	if err != nil || seconds <= 0 {
+		return 50 * time.Millisecond
+	}
+	return min(time.Duration(seconds)*time.Second, 250*time.Millisecond)
 }
 
 // know tells the gateway who customer n is at BigCommerce, which cannot be asked to make one.
 func (w *world) know(t *testing.T, n int) {
 	t.Helper()
-	a := w.gateways[0].send(t.Context(), "acme0000", http.MethodPut, fmt.Sprintf("/v1/customers/cus-%d", n), "",
+	w.knowAs(t, "acme0000", n)
+}
+
+func (w *world) knowAs(t *testing.T, tenant string, n int) {
+	t.Helper()
+	a := w.gateways[0].send(t.Context(), tenant, http.MethodPut, fmt.Sprintf("/v1/customers/cus-%d", n), "",
 		object{"provider_references": object{bigcommerce: fmt.Sprint(n)}})
 	require.Contains(t, []int{http.StatusOK, http.StatusCreated}, a.status, "%s", a.raw)
 }

@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos
 
 import (
@@ -25,12 +23,12 @@ func TestC2KilledAfterTheCommit(t *testing.T) {
 			w.fail(t, provider, fault.Rule{Fault: fault.CommitThenHang, Times: 1})
 			hung := make(chan answer, 1)
 			go func() { hung <- w.gateways[0].create(t.Context(), "k", create(1, provider)) }()
-			eventually(t, 10*time.Second, "the provider stores", func() bool { return len(w.live(t, provider)) == 1 })
-			w.gateways[0].kill()
+			eventually(t, time.Minute, "the provider stores", func() bool { return len(w.live(t, provider)) == 1 })
+			w.gateways[0].Kill()
 			require.Zero(t, (<-hung).status, "the client was not answered")
 
 			var op answer
-			eventually(t, 15*time.Second, "the reconciler completes it", func() bool {
+			eventually(t, time.Minute, "the reconciler completes it", func() bool {
 				op = w.gateways[1].operation(t, "k")
 				return op.str("state") == "completed"
 			})
@@ -54,7 +52,7 @@ func TestC6C7AmbiguousAnswers(t *testing.T) {
 				w.know(t, n)
 				w.fail(t, provider, rule)
 				begun := time.Now()
-				a := w.until(t.Context(), 15*time.Second, fmt.Sprintf("k-%d", n), create(n, provider))
+				a := w.until(t.Context(), time.Minute, fmt.Sprintf("k-%d", n), create(n, provider))
 				name := fmt.Sprintf("%s %d", rule.Fault, rule.Status)
 				require.Equal(t, http.StatusCreated, a.status, "%s: %s", name, a.raw)
 				require.Len(t, w.live(t, provider), n, "%s: one instrument more", name)
@@ -90,4 +88,52 @@ func ambiguous() []fault.Rule {
 		rules[i].Times = 1
 	}
 	return rules
+}
+
+// C6, C7 in numbers: every attempt to store is answered ambiguously, at random; each
+// create ends with its one instrument, and no other provider of the route hears of any.
+func TestC6C7NoAmbiguousCreateGoesElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, provider := range providers() {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 3)
+			n := size(40, 334)
+			jobs := make([]job, n)
+			country := map[string]string{cybersource: "US", rebilly: "GB", bigcommerce: "CA"}[provider]
+			for i := range jobs {
+				customer := fmt.Sprintf("cus-%d", i%known+1)
+				if i < known {
+					w.know(t, i+1)
+				}
+				jobs[i] = job{key: fmt.Sprintf("k-%d", i), body: request(customer, country, published()[i/known], i/known, 2031, true)}
+			}
+			rules := ambiguous()
+			for i := range rules {
+				rules[i].Times, rules[i].Probability = 1_000_000, 1/float64(len(rules)-i) // each as likely as the others
+			}
+			w.fail(t, provider, rules...)
+			y := w.load(t.Context(), jobs, 32, 2*time.Minute)
+			require.Empty(t, y.rejected)
+			require.Empty(t, y.open)
+			hit := 0
+			for _, r := range w.rules(t, provider) {
+				hit += 1_000_000 - r.Times
+			}
+			require.GreaterOrEqual(t, hit, n, "each create met at least one")
+			require.Len(t, w.live(t, provider), n)
+			for _, k := range y.keys {
+				require.Len(t, k.ids, 1)
+				w.resolves(t, w.gateways[0], k.ids[0])
+			}
+			elsewhere := 0
+			for _, other := range providers() {
+				if other != provider {
+					elsewhere += len(w.state(t, other).Requests)
+				}
+			}
+			t.Logf("%s: %d creates met %d ambiguous answers: %d live instruments, %d requests at other providers", provider, n, hit, n, elsewhere)
+			require.Zero(t, elsewhere)
+		})
+	}
 }

@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos
 
 import (
@@ -16,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/gateway/storetest/redistest"
+	"github.com/polyvault/polyvault/tests/harness"
 )
 
 type object = map[string]any
@@ -40,14 +39,15 @@ func storePath(provider string) string {
 // world is the stand-ins, a store and the gateways over it.
 type world struct {
 	stands    map[string]string // provider -> host:port
-	redis     string            // host:port
+	store     string            // the store's section of the configuration
 	reference string            // the reference key, base64
 	gateways  []*gateway
+	logs      []*harness.Log // of everything that ran
 }
 
 // gateway is one `polyvault serve`, which may die and come back at its address.
 type gateway struct {
-	*process
+	*harness.Process
 	url, config string
 	env         []string
 }
@@ -59,22 +59,28 @@ func newWorld(t *testing.T, gateways int) *world {
 
 func newWorldOver(t *testing.T, gateways int, redis, durability string) *world {
 	t.Helper()
-	w := &world{stands: map[string]string{}, redis: redis}
+	return newWorldIn(t, gateways, fmt.Sprintf(`redis: {url: "redis://%s/0", durability: %s}`, redis, durability))
+}
+
+func newWorldIn(t *testing.T, gateways int, store string) *world {
+	t.Helper()
+	w := &world{stands: map[string]string{}, store: store}
 	args := []string{"sandbox"}
 	for flag, provider := range map[string]string{"--cybersource": cybersource, "--rebilly": rebilly, "--bigcommerce": bigcommerce} {
-		w.stands[provider] = freePort(t)
+		w.stands[provider] = programs.FreePort(t)
 		args = append(args, flag, w.stands[provider])
 	}
-	p := start(t, nil, args...)
+	p := programs.Polyvault(t, nil, args...)
+	w.logs = append(w.logs, p.Log)
 	for _, addr := range w.stands {
-		waitFor(t, p, "http://"+addr+"/_sandbox/state")
+		p.WaitFor(t, "http://"+addr+"/_sandbox/state")
 	}
 	b := make([]byte, 32)
 	_, err := rand.Read(b)
 	require.NoError(t, err)
 	w.reference = base64.StdEncoding.EncodeToString(b)
 	for range gateways {
-		w.gateways = append(w.gateways, w.newGateway(t, durability))
+		w.gateways = append(w.gateways, w.newGateway(t))
 	}
 	return w
 }
@@ -89,9 +95,9 @@ func digest(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (w *world) newGateway(t *testing.T, durability string) *gateway {
+func (w *world) newGateway(t *testing.T) *gateway {
 	t.Helper()
-	listen := freePort(t)
+	listen := programs.FreePort(t)
 	g := &gateway{url: "http://" + listen, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
 	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read"
 	// The breaker stays closed: an open one rightly sends the next create elsewhere.
@@ -102,7 +108,7 @@ admin_listen: ""
 lease: 3s
 reconcile: {interval: 200ms, settle: 500ms}
 store:
-  redis: {url: "redis://%s/0", durability: %s}
+  %s
 keys:
   reference: env:CHAOS_REFERENCE_KEY
 tenants:
@@ -111,6 +117,10 @@ tenants:
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
   - name: other
     accept_raw_card: true
+    api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+  - name: lax
+    accept_raw_card: true
+    duplicates: allow
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
 providers:
   - name: cybersource-us
@@ -131,7 +141,7 @@ routes:
   - {name: rest, providers: [bigcommerce-main, cybersource-us, rebilly-main]}
 insecure_providers: true
 log: {level: info, format: json}
-`, listen, w.redis, durability, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes,
+`, listen, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
 		shape, w.stands[cybersource], shape, w.stands[rebilly], shape, w.stands[bigcommerce]), 0o600))
 	g.env = []string{
 		"CHAOS_REFERENCE_KEY=" + w.reference,
@@ -139,15 +149,16 @@ log: {level: info, format: json}
 		"CHAOS_REBILLY_KEY=sk_sandbox_polyvault",
 		"CHAOS_BIGCOMMERCE_TOKEN=sandbox-token",
 	}
-	g.run(t)
+	w.run(t, g)
 	return g
 }
 
-// run starts the gateway, for the first time or again.
-func (g *gateway) run(t *testing.T) {
+// run starts a gateway, for the first time or again.
+func (w *world) run(t *testing.T, g *gateway) {
 	t.Helper()
-	g.process = start(t, g.env, "serve", "--config", g.config)
-	waitFor(t, g.process, g.url+"/readyz")
+	g.Process = programs.Polyvault(t, g.env, "serve", "--config", g.config)
+	w.logs = append(w.logs, g.Log)
+	g.WaitFor(t, g.url+"/readyz")
 }
 
 // create is a request that each provider of the route could take: the sources are a

@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos
 
 import (
@@ -18,6 +16,7 @@ import (
 // it had stored meanwhile is either what the record has, or deleted.
 func TestC13ZombieGateway(t *testing.T) {
 	t.Parallel()
+	onlyFull(t)
 	for name, rule := range map[string]fault.Rule{
 		"the provider had stored it before": {Fault: fault.CommitThenHang, Times: 1},
 		"the provider stores it afterwards": {Fault: fault.Delay, DelayMS: 7000, Times: 1}, // longer than lease and settle time
@@ -34,14 +33,14 @@ func TestC13ZombieGateway(t *testing.T) {
 				eventually(t, 5*time.Second, "the provider has the request", func() bool {
 					return len(w.rules(t, provider)) == 0 && len(w.live(t, provider)) == before(rule)
 				})
-				zombie.freeze(t)
+				zombie.Freeze(t)
 				a := other.until(t.Context(), 15*time.Second, "k", create(1, provider))
 				require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
 				if rule.Fault == fault.Delay {
 					// Rebilly knows the number again, so that the late one is no second instrument.
 					eventually(t, 10*time.Second, "the late one arrives", func() bool { return w.stored(t, provider) == 2 })
 				}
-				zombie.thaw(t)
+				zombie.Thaw(t)
 				late := <-asleep
 				require.NotEqual(t, http.StatusUnprocessableEntity, late.status, "%s", late.raw)
 				eventually(t, 15*time.Second, "one live instrument is left", func() bool { return len(w.live(t, provider)) == 1 })

@@ -97,7 +97,7 @@ func TestBadInput(t *testing.T) {
 	for _, provider := range []string{s.cybersource, s.rebilly, s.bigcommerce} {
 		require.Empty(t, stateOf(t, provider).Requests, "no provider was called")
 	}
-	require.NotContains(t, g.log.String(), "4111111111111111")
+	require.NotContains(t, g.Log.String(), "4111111111111111")
 	t.Logf("%d cases refused as they should be; store empty, providers not called", len(cases))
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -30,12 +31,20 @@ func address() object {
 	return object{"first_name": "Ada", "last_name": "Byron", "line1": "12 Analytical Way", "city": "Austin", "region": "TX", "postal_code": "78701", "country": "US"}
 }
 
-// stores are the two engines, each by its section of the configuration.
+// stores are the two engines, Redis in its three forms, each by its section of the configuration.
 func stores(t *testing.T) map[string]func(t *testing.T) string {
 	t.Helper()
 	return map[string]func(*testing.T) string{
 		"redis": func(t *testing.T) string {
 			return "  redis: {url: \"redis://" + redistest.Start(t) + "/0\", durability: dev}"
+		},
+		"redis with sentinels": func(t *testing.T) string {
+			set := redistest.StartSentinelSet(t)
+			return fmt.Sprintf("  redis: {addrs: [%q], master_name: %s, durability: dev}", set.Addrs()[0], set.Name)
+		},
+		"redis cluster": func(t *testing.T) string {
+			set := redistest.StartClusterSet(t, 3, 1)
+			return fmt.Sprintf("  redis: {addrs: [%q, %q], cluster: true, durability: dev}", set.Addrs()[0], set.Addrs()[1])
 		},
 		"bbolt": func(t *testing.T) string {
 			return "  bolt: {path: " + filepath.Join(t.TempDir(), "polyvault.db") + "}"
@@ -58,9 +67,9 @@ func TestLifeCycle(t *testing.T) {
 			for provider, two := range sources {
 				t.Run(provider, func(t *testing.T) { lifeCycle(t, g, provider, two) })
 			}
-			require.NoError(t, g.terminate(t), "SIGTERM ends with exit code 0")
+			require.NoError(t, g.Terminate(t), "SIGTERM ends with exit code 0")
 			for _, number := range []string{"4111111111111111", "5555555555554444", "378282246310005", "6011111111111117", g.key} {
-				require.NotContains(t, g.log.String(), number, "a number or key is in the log")
+				require.NotContains(t, g.Log.String(), number, "a number or key is in the log")
 			}
 		})
 	}

@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -18,14 +15,8 @@ import (
 // operate runs `polyvault operations` against a gateway.
 func (g gateway) operate(t *testing.T, args ...string) (stdout, stderr string, ok bool) {
 	t.Helper()
-	bin, err := build()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), bin, append([]string{"operations", "--url", g.url}, args...)...)
-	cmd.Env = append(os.Environ(), "POLYVAULT_API_KEY="+g.key)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
-	return out.String(), errs.String(), err == nil
+	stdout, stderr, err := programs.Run(t, []string{"POLYVAULT_API_KEY=" + g.key}, append([]string{"operations", "--url", g.url}, args...)...)
+	return stdout, stderr, err == nil
 }
 
 // A create whose outcome nobody knows is on the operator's list, and is done once
