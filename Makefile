@@ -7,8 +7,14 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 GENERATED     = $(shell find . -name '*.gen.go' -not -path './node_modules/*' | sort)
 FUZZTIME     ?= 30s
+PROOF        := ^Test(EveryPoint|TheRecovery|RandomSchedules)
 
-.PHONY: build check test chaos interop bench fuzz demo docker redis-server clean
+.PHONY: help build check test chaos interop bench fuzz demo docker redis-server clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do \
+		printf '%-10s %s\n' "$$target" "$$text"; \
+	done
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/polyvault ./cmd/polyvault
@@ -22,11 +28,15 @@ check: $(LINT) ## formatting, lint, vet, tidy modules, generated files up to dat
 		echo 'generated files were out of date: commit what go generate wrote' >&2; exit 1; \
 	fi
 
+# The race detector makes the proof of the gateway many times as slow: with it only a
+# part of the proof is run, and then all of it without.
 test: redis-server ## everything that needs no network, with a real redis-server
 	go test -race -shuffle=on ./...
+	go test -run '$(PROOF)' ./gateway
 
 chaos: redis-server ## gateways and Redis killed, frozen, cut off and out of room, with the built binary: 30 minutes
 	go test -count 1 -timeout 60m -v ./tests/chaos -full
+	POLYVAULT_SCHEDULES=20000 go test -count 1 -timeout 30m -run '^TestRandomSchedules' ./gateway
 
 redis-server:
 	@if ! command -v redis-server >/dev/null; then \
@@ -64,7 +74,7 @@ docker: ## checks Dockerfile and docker-compose.yml without building
 	docker compose config --quiet
 	docker build --check .
 
-clean:
+clean: ## removes bin/
 	rm -rf bin
 
 # The linter is built from source at a pinned version, unless that very version is

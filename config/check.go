@@ -26,7 +26,11 @@ func check(p *problems, c *Config, scopes []string) {
 	checkRange(p, at("shutdown", "delay"), c.Shutdown.Delay, 0, 10*time.Minute)
 	checkRange(p, at("shutdown", "timeout"), c.Shutdown.Timeout, time.Second, 10*time.Minute)
 	checkReferenceKeys(p, c)
-	checkRedis(p, c.Store.Redis)
+	if c.Store.Redis != nil && c.Store.Bolt != nil {
+		p.add(at("store"), "must have exactly one of redis and bolt")
+	} else {
+		checkRedis(p, c.Store.Redis)
+	}
 	checkTenants(p, c, scopes)
 	checkProviders(p, c)
 	checkRoutes(p, c)

@@ -12,7 +12,7 @@ import (
 // It is plain data: cmd/polyvault builds the gateway from it.
 type Config struct {
 	Listen            string     `json:"listen"`       // host:port of the API; default 127.0.0.1:8080
-	AdminListen       string     `json:"admin_listen"` // host:port of health and pprof; default 127.0.0.1:9090, "" for none
+	AdminListen       string     `json:"admin_listen"` // host:port of health, pprof and backups; default 127.0.0.1:9090, "" for none
 	Store             Store      `json:"store"`
 	Keys              Keys       `json:"keys"`
 	Tenants           []Tenant   `json:"tenants"`
@@ -29,10 +29,17 @@ type Config struct {
 
 // Store says where the records are. Without a section it is a bbolt file.
 type Store struct {
-	Redis *Redis `json:"redis,omitempty"`
-	Bolt  *Bolt  `json:"bolt,omitempty"`
+	Redis   *Redis   `json:"redis,omitempty"`
+	Bolt    *Bolt    `json:"bolt,omitempty"`
+	Journal *Journal `json:"journal,omitempty"`
 	// Defaulted is true when the file had no store section.
 	Defaulted bool `json:"-"`
+}
+
+// Journal is where each gateway appends what it writes to the store, encrypted, so
+// that a store that is lost can be restored.
+type Journal struct {
+	Path string `json:"path"` // a folder; it should be on another disk than the store
 }
 
 // Redis is a Redis server, or its Sentinels, or a Cluster.

@@ -54,6 +54,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 	c := load(t, nil, nil)
 
 	require.Equal(t, "redis://127.0.0.1:6379/0", c.Store.Redis.URL.Value.Reveal())
+	require.Nil(t, c.Store.Journal)
+	require.Equal(t, "/journal", load(t, map[string]string{"POLYVAULT_STORE_JOURNAL_PATH": "/journal"}, nil).Store.Journal.Path)
 	require.Equal(t, "canary-redis-password", c.Store.Redis.Password.Value.Reveal())
 	require.Equal(t, "pv:", c.Store.Redis.KeyPrefix)
 	require.False(t, c.Store.Defaulted)

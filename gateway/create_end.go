@@ -31,6 +31,17 @@ func (c *creation) resume(ctx context.Context, cur stored, now time.Time) (Creat
 			Code: normalize.IdempotencyKeyInUse, Outcome: normalize.Unknown, Op: "create",
 			Msg: "a request with this idempotency key is in progress", RetryAfter: time.Second,
 		}}
+	case cur.State == StateFailed && cur.Doubt != nil:
+		// An earlier attempt may have stored it after all: a second one, or the word that
+		// its one-time token is used up, would be wrong.
+		after, err := c.s.beforeAgain(ctx, cur)
+		if err != nil {
+			return Created{}, &Failure{OperationID: cur.ID, Attempts: cur.attemptViews(), Err: asError(harmless(asError(err)))}
+		}
+		if after.Answer != nil {
+			return replay(after.Record)
+		}
+		return c.run(ctx, after)
 	case cur.State == StateReserved, cur.State == StateFailed:
 		return c.run(ctx, cur)
 	default:

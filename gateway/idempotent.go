@@ -94,7 +94,9 @@ func (k keyUse) refused() (keyUse, error) {
 // replay is the answer that was saved.
 func (a keyAnswer) replay() (Changed, error) {
 	if a.Error != nil {
-		return Changed{}, &Failure{Err: a.Error.err(), Replayed: true}
+		e := a.Error.err()
+		e.Op = "replay"
+		return Changed{}, &Failure{Err: e, Replayed: true}
 	}
 	return Changed{Instrument: a.Instrument, Provider: a.Provider, Customer: a.Customer, Created: a.Created, Replayed: true}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,6 +216,8 @@ func TestACreateAndAChangeDoNotShareAKey(t *testing.T) {
 		require.Equal(t, "cus-2", w.stores(t, acme, input("cus-2", card(amex)), "change").Instrument.CustomerID)
 		require.Equal(t, creates+1, w.a.count("create"))
 		requireIndexed(t, w)
+		_, err = w.Change(t.Context(), acme, "change", DeactivateInstrument{ins.ID})
+		codeIs(t, err, normalize.IdempotencyKeyReused, normalize.NotSent) // and is a create's from then on
 	})
 	t.Run("both at the same time", func(t *testing.T) {
 		t.Parallel()
@@ -245,6 +248,32 @@ func requireIndexed(t *testing.T, w *world) {
 		want = append(want, r.members()...)
 	}
 	require.ElementsMatch(t, want, w.store.indexed())
+}
+
+func TestOneKeyAtTheSameTimeChangesOnce(t *testing.T) {
+	t.Parallel()
+	w, ins, _ := one(t)
+	gateways := []*world{w, w.another()}
+	var wg sync.WaitGroup
+	answers, errs := make([]Changed, 100), make([]error, 100)
+	for i := range answers {
+		wg.Go(func() {
+			answers[i], errs[i] = gateways[i%2].Change(t.Context(), acme, "change", changesOf(ins)["update"])
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for i, err := range errs {
+		if err != nil {
+			codeIs(t, err, normalize.IdempotencyKeyInUse, normalize.Unknown)
+			continue
+		}
+		answers[i].Replayed = false
+		seen[asJSON(t, answers[i])] = true
+	}
+	require.Len(t, seen, 1, "every answer is the same")
+	require.Equal(t, 1, w.a.count("update"))
+	require.Equal(t, 1, w.a.count("set_default"))
 }
 
 func TestAChangeThatIsInFlight(t *testing.T) {
@@ -439,6 +468,24 @@ func TestAnOldOwnerGetsTheNewOnesAnswer(t *testing.T) {
 		require.True(t, late.Replayed)
 		late.Replayed = false
 		require.Equal(t, asJSON(t, taken), asJSON(t, late))
+	})
+}
+
+func TestAGatewayThatSleptAfterItsAttemptSendsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, ins, _ := one(t)
+		w.store.fail(func(n int, _ Write) fate {
+			if n == 1 {
+				time.Sleep(20 * time.Second) // stopped, or the store's answer was: its lease may soon be over
+			}
+			return works
+		})
+		_, err := w.Change(t.Context(), acme, "change", DeactivateInstrument{ins.ID})
+		codeIs(t, err, normalize.StoreUnavailable, normalize.NotSent)
+		require.Zero(t, w.a.count("deactivate"))
+		_, err = w.Change(t.Context(), acme, "change", DeactivateInstrument{ins.ID})
+		require.NoError(t, err, "the key is free at once")
 	})
 }
 

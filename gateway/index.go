@@ -52,8 +52,13 @@ func indexByFingerprint(tenant, fp string) string {
 func indexByCustomer(tenant, customer string) string { return "c/" + tenant + "/" + customer }
 
 // indexOpen lists a customer's unfinished records: while there is one, an
-// instrument that the gateway does not know may be that one's.
+// instrument that the gateway does not know may be that one's. After them, marked,
+// come those that may have a surplus instrument at a provider, which nobody is to
+// adopt before it is deleted.
 func indexOpen(tenant, customer string) string { return "o/" + tenant + "/" + customer }
+
+// surplusMark sorts after every id.
+const surplusMark = "~"
 
 // indexDue lists unfinished records by when they must be looked at.
 const indexDue = "due"
@@ -78,6 +83,9 @@ func (r Record) members() []Member {
 	}
 	if r.unfinished() || len(r.Late) > 0 || r.Doubt != nil {
 		out = append(out, Member{indexDue, member(timeKey(r.due()), r.ID)})
+	}
+	if !r.unfinished() && (len(r.Late) > 0 || r.Doubt != nil) {
+		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), surplusMark + r.ID})
 	}
 	if r.undecided() {
 		out = append(out, Member{indexByState(r.Tenant, r.State), member(timeKey(r.CreatedAt), r.ID)})

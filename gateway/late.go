@@ -20,7 +20,11 @@ func (s *Service) lateResult(ctx context.Context, cur stored, p *Provider, ins a
 	token := tokenOf(p, normalize.RolePrimary, ins, s.clock.at(s.now()))
 	for range 10 {
 		if cur.open() && cur.State != StateSending {
-			return s.adoptFound(ctx, cur, p, ins, false, cur.Want, cur.Doubt)
+			after, err := s.adoptFound(ctx, cur, p, ins, false, cur.Want, cur.Doubt)
+			if err != nil || after.version == cur.version {
+				return after, err
+			}
+			cur = after // adopted, unless somebody else was faster
 		}
 		if cur.State == StateCompleted {
 			if has, err := s.has(ctx, cur, token); has || err != nil {
@@ -42,6 +46,33 @@ func (s *Service) lateResult(ctx context.Context, cur stored, p *Provider, ins a
 		return next, nil
 	}
 	return cur, internalError("create", errChanged)
+}
+
+// adoptLate completes a record with a result that came after its fence, now that the
+// attempt which was running then has turned out to have had no effect. What the
+// provider does not have any more, or what a rejected request left, is dropped.
+func (s *Service) adoptLate(ctx context.Context, cur stored) (stored, error) {
+	if !cur.open() {
+		return s.dropOrphans(ctx, cur)
+	}
+	t := cur.Late[0]
+	p := s.providers[t.Provider]
+	if p == nil {
+		return cur, unconfigured("late", t.Provider)
+	}
+	ins, err := getAt(ctx, p, t)
+	if err == nil {
+		ins.References = mergeReferences(t.References, ins.References)
+		return s.adoptFound(ctx, cur, p, ins, false, cur.Want, cur.Doubt)
+	}
+	next := cur.Record
+	if normalize.CodeOf(gone("late", err)) == normalize.InstrumentDeleted {
+		next.Late, err = cur.Late[1:], nil
+	} else {
+		next.DueAt = s.clock.at(s.now()).Add(firstBackoff)
+	}
+	after, putErr := s.settled(s.put(ctx, "late", cur, next))
+	return after, errors.Join(err, putErr)
 }
 
 // has reports whether the record, or the one that it is an alias of, lives where the token says.
@@ -92,9 +123,15 @@ func (s *Service) dropOrphan(ctx context.Context, cur stored, t Token) (stored, 
 	if err != nil {
 		return cur, err
 	}
-	_, err = call(ctx, p, p.write, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, remove(ctx, t.References)
-	})
+	orphan := cur
+	orphan.Tokens = []Token{t}
+	err = s.callDelete(ctx, p, orphan, remove)
+	if normalize.CodeOf(err) == normalize.DefaultInstrumentInUse {
+		// It came first, so that the provider made it the customer's default.
+		if err = s.promoteAtProvider(ctx, p, orphan); err == nil {
+			err = s.callDelete(ctx, p, orphan, remove)
+		}
+	}
 	if err == nil {
 		s.log.Warn("a surplus instrument was deleted at the provider", zap.String("instrument", cur.ID),
 			zap.String("provider", t.Provider), zap.Any("references", t.References))
@@ -142,6 +179,31 @@ func (s *Service) doubt(ctx context.Context, cur stored, d Doubt) {
 		}
 		cur = next
 	}
+}
+
+// beforeAgain looks for what a doubt is about before the same key is tried again, and
+// completes the record with it. What is not found now may still come: the doubt stays.
+// It fails if a one-time token is in doubt and nobody can tell: to send it again would
+// give no answer but that it is used up. A card that is stored twice is deleted again.
+func (s *Service) beforeAgain(ctx context.Context, cur stored) (stored, error) {
+	d := cur.Doubt
+	seen, err := s.look(ctx, cur.Record, d.Provider)
+	if err == nil && seen.open > 0 {
+		err = beingStored()
+	}
+	var ins adapters.Instrument
+	var found bool
+	if err == nil {
+		ins, found, err = seen.pick(d.Want, d.At)
+	}
+	after := cur
+	if err == nil && found {
+		after, err = s.adoptFound(ctx, cur, seen.p, ins, true, d.Want, nil)
+	}
+	if err == nil || d.Want != nil && d.Want.View.Type != "" {
+		return after, nil
+	}
+	return after, err
 }
 
 // resolveDoubt looks for the instrument that a doubtful attempt may have stored. It

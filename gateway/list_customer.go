@@ -222,21 +222,24 @@ func mergeReferences(before, seen normalize.References) normalize.References {
 }
 
 // adopt makes a record for an instrument that the provider has and the gateway
-// did not know. Its id follows from its place, so that two gateways make one.
+// did not know. Its id follows from its place, so that two gateways make one. The
+// place is claimed first, and the record comes to life only if it is its own:
+// however often the gateway dies, an instrument never has two live records.
 func (s *Service) adopt(ctx context.Context, cust storedCustomer, p *Provider, ins adapters.Instrument) (stored, bool) {
 	key, now := s.current(), s.clock.at(s.now())
 	place := p.locate(ins.References)
 	rec := newRecord(key.adoptedID(cust.Tenant, p.name, place), cust.Tenant, cust.ID, key, nil, now)
-	rec.State, rec.Tokens = StateCompleted, []Token{tokenOf(p, normalize.RolePrimary, ins, now)}
+	rec.Owner, rec.LeaseEnd, rec.Claims = s.owner, now.Add(s.lease), s.referenceClaims(p, ins.References)
 	if !ins.CreatedAt.IsZero() {
 		rec.CreatedAt = ins.CreatedAt.UTC()
 	}
-	view := View{}.merge(ins)
-	if ins.Identity != "" {
-		view.Fingerprint, view.FingerprintOf = key.fingerprint(p.Type()+" "+ins.Identity), p.Type()
-	}
-	rec.View, rec.Claims = &view, s.referenceClaims(p, ins.References)
 	after, res, err := s.put(ctx, "adopt", stored{}, rec)
+	if errors.Is(err, errChanged) && after.State == StateFailed {
+		after, res, err = s.put(ctx, "adopt", after, rec) // an adoption that did not come to its end
+	}
+	if err == nil {
+		after, err = s.adopted(ctx, after, p, ins, otherOwner(res.Owners, rec.ID))
+	}
 	switch {
 	case errors.Is(err, errChanged):
 		return after, after.live()
@@ -244,36 +247,42 @@ func (s *Service) adopt(ctx context.Context, cust storedCustomer, p *Provider, i
 		s.log.Warn("an instrument could not be adopted", zap.String("provider", p.name), zap.Error(err))
 		return stored{}, false
 	}
-	if owner := otherOwner(res.Owners, rec.ID); owner != "" {
-		return s.disown(ctx, after, owner)
-	}
-	return after, true
+	return after, after.live()
 }
 
-// disown ends an adopted record whose place another one has: as the alias of an
-// instrument of the same customer; else as if it had never been, since a place
-// whose instrument was deleted here, or is another customer's, is not this one's.
-func (s *Service) disown(ctx context.Context, cur stored, owner string) (stored, bool) {
+// adopted ends an adoption. If another record has the place it ends as the alias of
+// an instrument of the same customer, which is returned; else as if it had been
+// deleted, since a place whose instrument was deleted here, or is another
+// customer's, is not this one's.
+func (s *Service) adopted(ctx context.Context, cur stored, p *Provider, ins adapters.Instrument, owner string) (stored, error) {
+	now := s.clock.at(s.now())
+	view := View{}.merge(ins)
+	if ins.Identity != "" {
+		view.Fingerprint, view.FingerprintOf = s.current().fingerprint(p.Type()+" "+ins.Identity), p.Type()
+	}
+	next := cur.released()
+	next.State, next.View, next.Tokens = StateCompleted, &view, []Token{tokenOf(p, normalize.RolePrimary, ins, now)}
+	if owner == "" {
+		after, _, err := s.put(ctx, "adopt", cur, next)
+		return after, err
+	}
 	recs, err := s.load(ctx, "adopt", owner)
 	if err != nil {
-		return cur, false
+		return cur, err
 	}
 	first := recs[0]
 	mine := first != nil && first.live() && first.Tenant == cur.Tenant && first.CustomerID == cur.CustomerID
-	var next Record
 	if mine {
-		next, err = cur.alias(first.Record, s.clock.at(s.now()))
+		next, err = cur.alias(first.Record, now)
 	} else {
-		next, err = cur.deleted(s.clock.at(s.now()))
-	}
-	if err == nil {
-		_, _, err = s.put(ctx, "adopt", cur, next)
+		next, err = next.deleted(now)
 	}
 	if err != nil {
-		s.log.Warn("an adopted instrument could not be tied to its owner", zap.String("instrument", cur.ID), zap.Error(err))
+		return cur, internalError("adopt", err)
 	}
-	if !mine {
-		return stored{}, false
+	after, _, err := s.put(ctx, "adopt", cur, next)
+	if err == nil && mine {
+		return *first, nil
 	}
-	return *first, true
+	return after, err
 }

@@ -68,6 +68,24 @@ func TestOperationsAreListedByState(t *testing.T) {
 	})
 }
 
+// What a crash between two round trips left in an index is passed over.
+func TestStaleMembersAreNotListed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(alone)
+		done := w.stores(t, acme, input("cus", card(visa)), "goes well").Instrument
+		manual := w.givesUp(t, "manual", mastercard, false)
+		index := w.store.indexes[indexByState(acme, StateManual)]
+		for _, place := range []string{"00000", "00001", "00002", "00003"} {
+			index[member(place, done.ID)] = true
+		}
+		index[member("00004", "ins_00000000000000000000000000")] = true
+		page, err := w.ListOperations(t.Context(), acme, ListOperationsInput{State: StateManual, Limit: 1})
+		require.NoError(t, err)
+		require.Equal(t, OperationPage{Data: []Operation{manual}}, page)
+	})
+}
+
 func TestOperationsArePaged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (s *Service) workOn(ctx context.Context, work *sync.WaitGroup, rec stored, 
 // settledAt is the provider that must be asked to settle the record.
 func (r Record) settledAt() string {
 	switch {
-	case len(r.Late) > 0 && r.State == StateCompleted:
+	case len(r.Late) > 0 && !r.unfinished():
 		return r.Late[0].Provider
 	case r.Doubt != nil && !r.unfinished():
 		return r.Doubt.Provider
@@ -120,6 +121,9 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	if len(cur.Late) > 0 && cur.State == StateCompleted {
 		return s.dropOrphans(ctx, cur)
 	}
+	if len(cur.Late) > 0 && cur.State == StateFailed {
+		return s.adoptLate(ctx, cur)
+	}
 	if cur.Doubt != nil && !cur.unfinished() {
 		return s.resolveDoubt(ctx, cur)
 	}
@@ -146,6 +150,11 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 		return s.settled(s.put(ctx, "reconcile", taken, taken.notStored(now)))
 	}
 	seen, err := s.look(ctx, taken.Record, attempt.Provider)
+	for _, t := range taken.Late {
+		if err == nil && t.Provider == attempt.Provider {
+			seen = seen.without(adapters.Instrument{References: t.References}, false) // another attempt's
+		}
+	}
 	for err == nil {
 		var ins adapters.Instrument
 		var found bool
@@ -218,6 +227,10 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 	if err != nil {
 		return out, storeError("reconcile", err)
 	}
+	others, err := s.loadMembers(ctx, "reconcile", slices.DeleteFunc(slices.Clone(open), func(id string) bool { return id == rec.ID }))
+	if err != nil {
+		return out, err
+	}
 	known, err := s.knownOf(ctx, rec.Tenant, rec.CustomerID)
 	if err != nil {
 		return out, err
@@ -227,7 +240,13 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 			out.unmapped = append(out.unmapped, item)
 		}
 	}
-	out.open, out.cut = len(open), len(items) >= maxPerCustomer
+	open = slices.DeleteFunc(open, func(m string) bool { return strings.HasPrefix(m, surplusMark) })
+	out.open, out.cut = len(open)-len(others), len(items) >= maxPerCustomer
+	for _, other := range others {
+		if other != nil && other.unfinished() && other.settledAt() == provider {
+			out.open++ // one that is open elsewhere has stored nothing here
+		}
+	}
 	return out, nil
 }
 

@@ -58,7 +58,8 @@ type Record struct {
 	DeletedAt  time.Time         `json:"deleted_at,omitzero"`
 	Claims     []string          `json:"claims,omitempty"` // names held in the store, released with the instrument
 	CreatedAt  time.Time         `json:"created_at"`
-	UpdatedAt  time.Time         `json:"updated_at"` // when the instrument last changed
+	UpdatedAt  time.Time         `json:"updated_at"`     // when the instrument last changed
+	Skew       uint64            `json:"skew,omitempty"` // how far a restore set the store's version ahead of the record's own; see merged
 }
 
 // Attempt is one try to store the instrument at one provider, written down before it is sent.

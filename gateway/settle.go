@@ -162,7 +162,12 @@ func (r Record) absent(now time.Time, settle time.Duration) (Record, error) {
 	if now.Before(r.AbsentAt.Add(settle)) {
 		return r.released(), nil
 	}
-	return r.notStored(now), nil
+	last, out := r.Attempts[len(r.Attempts)-1], r.notStored(now)
+	if last.Code == normalize.OutcomeUnknown {
+		// Its gateway never told how it ended: it may only sleep, and send when it wakes.
+		out = out.doubted(Doubt{Provider: last.Provider, At: last.At, Want: r.Want}, now.Add(settle))
+	}
+	return out, nil
 }
 
 // notStored ends an attempt that was proved not executed. It may only be tried
@@ -205,9 +210,9 @@ func (r Record) late(t Token, places []string, now time.Time) Record {
 	return r
 }
 
-// Doubt is an attempt whose gateway came back after its lease, without an answer:
-// somebody else has gone on with the record, and the provider may have stored the
-// instrument a second time.
+// Doubt is an attempt whose gateway came back after its lease without an answer, or
+// has not come back at all: somebody else has gone on with the record, and the
+// provider may have stored the instrument a second time, or may still do so.
 type Doubt struct {
 	Provider string    `json:"provider"`
 	At       time.Time `json:"at"`

@@ -143,6 +143,10 @@ func TestControlPaths(t *testing.T) {
 		status, _ = call(t, srv.URL, method, path, "")
 		require.Equal(t, http.StatusMethodNotAllowed, status, path)
 	}
+	status, body = call(t, srv.URL, http.MethodGet, "/_sandbox/stat", "")
+	require.Equal(t, http.StatusNotFound, status)
+	require.Contains(t, body, "/_sandbox/state")
+	require.Empty(t, s.State().Requests, "a mistyped control path is not the provider's")
 }
 
 func TestCommittedOutsideAServer(t *testing.T) {

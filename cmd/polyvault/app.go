@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/polyvault/polyvault/gateway"
 	"github.com/polyvault/polyvault/gateway/boltstore"
 	"github.com/polyvault/polyvault/gateway/httpapi"
+	"github.com/polyvault/polyvault/gateway/journal"
 	"github.com/polyvault/polyvault/gateway/redisstore"
 )
 
@@ -62,6 +64,35 @@ func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.
 	return store, nil
 }
 
+// openJournaled opens the configured store for a gateway: with its journal, if it
+// is to have one.
+func openJournaled(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.Store, error) {
+	store, err := openStore(ctx, c, log)
+	if err != nil || c.Store.Journal == nil {
+		return store, err
+	}
+	j, err := journal.Open(journal.Config{ //nolint:contextcheck // ctx is the start's; the journal outlives it
+		Folder: c.Store.Journal.Path, Key: referenceKeys(c)[0],
+		// A journal promises what its store does.
+		Sync: c.Store.Redis == nil || redisstore.Durability(c.Store.Redis.Durability) == redisstore.Strict,
+		OnError: func(err error) {
+			log.Error("the journal lacks entries that the store has: make a backup", zap.Error(err))
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return journal.Wrap(store, j), nil
+}
+
+func referenceKeys(c *config.Config) gateway.Keys {
+	var out gateway.Keys
+	for _, k := range c.Keys.Reference {
+		out = append(out, gateway.ReferenceKey{ID: k.ID, Secret: k.Bytes})
+	}
+	return out
+}
+
 // newAPI builds what is behind the listener over an open store. It makes no
 // network call.
 func newAPI(c *config.Config, store gateway.Store, log *zap.Logger) (*httpapi.API, *gateway.Service, error) {
@@ -98,7 +129,7 @@ func reconcile(ctx context.Context, service *gateway.Service) (stop func()) {
 
 func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gateway.Config, error) {
 	gc := gateway.Config{
-		Store: store, Owner: owner(), Log: log,
+		Store: store, Keys: referenceKeys(c), Owner: owner(), Log: log,
 		StaleIfError:   time.Duration(c.Reads.StaleIfError),
 		Lease:          time.Duration(c.Lease),
 		PromoteDefault: c.Deletes.DefaultInstrument == "promote",
@@ -108,9 +139,6 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 	}
 	if gc.StaleIfError == 0 {
 		gc.StaleIfError = -1 // the gateway takes 0 for its default
-	}
-	for _, k := range c.Keys.Reference {
-		gc.Keys = append(gc.Keys, gateway.ReferenceKey{ID: k.ID, Secret: k.Bytes})
 	}
 	for _, t := range c.Tenants {
 		gc.Tenants = append(gc.Tenants, gateway.Tenant{

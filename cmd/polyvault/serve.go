@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/polyvault/polyvault/config"
+	"github.com/polyvault/polyvault/gateway"
 )
 
 func newServe() *cobra.Command {
@@ -42,7 +43,7 @@ func newServe() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "the configuration file (required)")
 	f.StringVar(values["listen"], names["listen"], "", "host:port of the API; overrides listen")
-	f.StringVar(values["admin_listen"], names["admin_listen"], "", "host:port of health and pprof; overrides admin_listen, empty for none")
+	f.StringVar(values["admin_listen"], names["admin_listen"], "", "host:port of health, pprof and backups; overrides admin_listen, empty for none")
 	f.StringVar(values["log.level"], names["log.level"], "", "debug, info, warn or error; overrides log.level")
 	if err := cmd.MarkFlagRequired("config"); err != nil {
 		panic(err) // a mistake of ours: the flag is defined just above
@@ -66,7 +67,7 @@ func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c, log)
+	store, err := openJournaled(ctx, c, log)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) 
 	servers := []*server{main}
 	var adminEnded chan error // never ready without an admin listener
 	if c.AdminListen != "" {
-		admin, err := serveOn(ctx, c.AdminListen, adminHandler(), log)
+		admin, err := serveOn(ctx, c.AdminListen, adminHandler(store, referenceKeys(c)[0], log), log)
 		if err != nil {
 			return errors.Join(err, stopServers(ctx, c, servers))
 		}
@@ -125,9 +126,11 @@ func pause(ctx context.Context, d time.Duration) {
 	<-ctx.Done()
 }
 
-// adminHandler is for a local listener: it needs no key.
-func adminHandler() http.Handler {
+// adminHandler is for a local listener: it needs no key. What it gives of the store
+// is encrypted.
+func adminHandler(store gateway.Store, key gateway.ReferenceKey, log *zap.Logger) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /backup", serveBackup(store, key, log))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n")

@@ -58,7 +58,8 @@ func (c Config) Validate() []string {
 }
 
 var (
-	errLocked  = errors.New("another process has the file open: stop it, or give this one a file of its own")
+	// ErrLocked is a file that another process has open.
+	ErrLocked  = errors.New("another process has the file open: stop it, or give this one a file of its own")
 	errDamaged = errors.New("not a store's file, or a damaged one: restore it from a backup")
 	errFormat  = errors.New("the file was written by another version of polyvault, in a format that this one does not know")
 )

@@ -56,7 +56,7 @@ func explain(err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the folder must exist, and this user must be allowed to write there and to the file: %w", err)
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return errLocked
+		return ErrLocked
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return fmt.Errorf("%w (%w)", errDamaged, err)
 	default:

@@ -213,6 +213,12 @@ const (
 	TransientTokenSourceTypeCybersourceTransientToken TransientTokenSourceType = "cybersource_transient_token"
 )
 
+// Defines values for UndecidedState.
+const (
+	UndecidedStateManual  UndecidedState = "manual"
+	UndecidedStateUnknown UndecidedState = "unknown"
+)
+
 // Defines values for VaultedTokenSourceInstrumentType.
 const (
 	VaultedTokenSourceInstrumentTypeBankAccount VaultedTokenSourceInstrumentType = "bank_account"
@@ -519,6 +525,8 @@ type Metadata map[string]string
 
 // Operation defines model for Operation.
 type Operation struct {
+	// Advice What can be done about it, for people; only while nobody knows what became of it.
+	Advice    string    `json:"advice,omitempty"`
 	Attempts  []Attempt `json:"attempts"`
 	CreatedAt time.Time `json:"created_at"`
 	ID        string    `json:"id"`
@@ -535,6 +543,13 @@ type Operation struct {
 
 // OperationObject defines model for Operation.Object.
 type OperationObject string
+
+// OperationPage defines model for OperationPage.
+type OperationPage struct {
+	Data       []Operation `json:"data"`
+	HasMore    bool        `json:"has_more"`
+	NextCursor string      `json:"next_cursor,omitempty"`
+}
 
 // OperationState defines model for OperationState.
 type OperationState string
@@ -692,6 +707,9 @@ type TransientTokenSource struct {
 // TransientTokenSourceType defines model for TransientTokenSource.Type.
 type TransientTokenSourceType string
 
+// UndecidedState defines model for UndecidedState.
+type UndecidedState string
+
 // UpdateInstrument A JSON Merge Patch. What is left out stays; null removes.
 type UpdateInstrument struct {
 	BillingAddress *AddressPatch `json:"billing_address,omitempty"`
@@ -749,6 +767,12 @@ type InstrumentID = string
 // Limit defines model for Limit.
 type Limit = int
 
+// OperationID defines model for OperationID.
+type OperationID = string
+
+// OptionalIdempotencyKey defines model for OptionalIdempotencyKey.
+type OptionalIdempotencyKey = string
+
 // BadGateway RFC 9457.
 type BadGateway = Problem
 
@@ -799,6 +823,12 @@ type Unprocessable = Problem
 
 // UnsupportedMediaType RFC 9457.
 type UnsupportedMediaType = Problem
+
+// PutCustomerParams defines parameters for PutCustomer.
+type PutCustomerParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
 
 // ListCustomerInstrumentsParams defines parameters for ListCustomerInstruments.
 type ListCustomerInstrumentsParams struct {
@@ -857,6 +887,9 @@ type CreateInstrumentParams struct {
 type DeleteInstrumentParams struct {
 	// Scope Default `provider`.
 	Scope *DeleteScope `form:"scope,omitempty" json:"scope,omitempty"`
+
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetInstrumentParams defines parameters for GetInstrument.
@@ -870,12 +903,39 @@ type GetInstrumentParams struct {
 type UpdateInstrumentParams struct {
 	// IfMatch Strong entity tags, or `*`.
 	IfMatch *string `json:"If-Match,omitempty"`
+
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
-// FindOperationParams defines parameters for FindOperation.
-type FindOperationParams struct {
+// ActivateInstrumentParams defines parameters for ActivateInstrument.
+type ActivateInstrumentParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DeactivateInstrumentParams defines parameters for DeactivateInstrument.
+type DeactivateInstrumentParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// FindOperationsParams defines parameters for FindOperations.
+type FindOperationsParams struct {
 	// IdempotencyKey As sent with the create.
-	IdempotencyKey string `form:"idempotency_key" json:"idempotency_key"`
+	IdempotencyKey *string         `form:"idempotency_key,omitempty" json:"idempotency_key,omitempty"`
+	State          *UndecidedState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Limit With `state`. Default 20.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor With `state`: `next_cursor` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// FindOperations200JSONResponseBody defines parameters for FindOperations.
+type FindOperations200JSONResponseBody struct {
+	union json.RawMessage
 }
 
 // PutCustomerJSONRequestBody defines body for PutCustomer for application/json ContentType.
@@ -1177,6 +1237,68 @@ func (t *Source) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsOperation returns the union data inside the FindOperations200JSONResponseBody as a Operation
+func (t FindOperations200JSONResponseBody) AsOperation() (Operation, error) {
+	var body Operation
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOperation overwrites any union data inside the FindOperations200JSONResponseBody as the provided Operation
+func (t *FindOperations200JSONResponseBody) FromOperation(v Operation) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOperation performs a merge with any union data inside the FindOperations200JSONResponseBody, using the provided Operation
+func (t *FindOperations200JSONResponseBody) MergeOperation(v Operation) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOperationPage returns the union data inside the FindOperations200JSONResponseBody as a OperationPage
+func (t FindOperations200JSONResponseBody) AsOperationPage() (OperationPage, error) {
+	var body OperationPage
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOperationPage overwrites any union data inside the FindOperations200JSONResponseBody as the provided OperationPage
+func (t *FindOperations200JSONResponseBody) FromOperationPage(v OperationPage) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOperationPage performs a merge with any union data inside the FindOperations200JSONResponseBody, using the provided OperationPage
+func (t *FindOperations200JSONResponseBody) MergeOperationPage(v OperationPage) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t FindOperations200JSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *FindOperations200JSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
 
@@ -1266,7 +1388,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/customers/{customer_id} (the `PutCustomer` operationId).
-	PutCustomerWithBody(ctx context.Context, customerID CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutCustomerWithBody(ctx context.Context, customerID CustomerID, params *PutCustomerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutCustomer Say where a customer is known
 	//
@@ -1276,7 +1398,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /v1/customers/{customer_id} (the `PutCustomer` operationId).
-	PutCustomer(ctx context.Context, customerID CustomerID, body PutCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutCustomer(ctx context.Context, customerID CustomerID, params *PutCustomerParams, body PutCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCustomerInstruments List a customer's instruments, live
 	//
@@ -1402,7 +1524,7 @@ type ClientInterface interface {
 	// Scope `instruments:write`. Undoes a deactivation that the gateway holds. No body, or an empty object.
 	//
 	// Corresponds with POST /v1/instruments/{instrument_id}/activate (the `ActivateInstrument` operationId).
-	ActivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ActivateInstrument(ctx context.Context, instrumentID InstrumentID, params *ActivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeactivateInstrument Take an instrument out of use
 	//
@@ -1410,21 +1532,40 @@ type ClientInterface interface {
 	// No body, or an empty object.
 	//
 	// Corresponds with POST /v1/instruments/{instrument_id}/deactivate (the `DeactivateInstrument` operationId).
-	DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, params *DeactivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// FindOperation Find the operation of an idempotency key
+	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	//
-	// Scope `instruments:read`.
+	// Scope `instruments:read`. Exactly one of `idempotency_key` and `state` is needed. With `idempotency_key` the answer is that
+	// create's operation. With `state` it is a page of the operations in that state, the oldest first: `manual` are those that the
+	// gateway has given up on and an operator must decide.
 	//
-	// Corresponds with GET /v1/operations (the `FindOperation` operationId).
-	FindOperation(ctx context.Context, params *FindOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /v1/operations (the `FindOperations` operationId).
+	FindOperations(ctx context.Context, params *FindOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOperation Read what became of a create
 	//
 	// Scope `instruments:read`. The operation of a create has the id of the instrument that it makes.
 	//
 	// Corresponds with GET /v1/operations/{operation_id} (the `GetOperation` operationId).
-	GetOperation(ctx context.Context, operationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOperation(ctx context.Context, operationID OperationID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailOperation Assert that a create which the gateway has given up on stored nothing
+	//
+	// Scope `instruments:write`. For an operation in state `manual`, by an operator who has looked at the provider. The operation is
+	// `failed` with outcome `not_sent`, and the same idempotency key may try again, at the same provider. If the provider does have
+	// the instrument, that try stores it a second time. No body, or an empty object.
+	//
+	// Corresponds with POST /v1/operations/{operation_id}/fail (the `FailOperation` operationId).
+	FailOperation(ctx context.Context, operationID OperationID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryOperation Have an undecided create looked at again now
+	//
+	// Scope `instruments:write`. For an operation in state `unknown` or `manual`: the gateway asks the provider again within a
+	// second or so, and goes on asking. Read the operation to see what it finds. No body, or an empty object.
+	//
+	// Corresponds with POST /v1/operations/{operation_id}/retry (the `RetryOperation` operationId).
+	RetryOperation(ctx context.Context, operationID OperationID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListProviders List the configured providers
 	//
@@ -1466,8 +1607,8 @@ func (c *RawClient) GetCustomer(ctx context.Context, customerID CustomerID, reqE
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /v1/customers/{customer_id} (the `PutCustomer` operationId).
-func (c *RawClient) PutCustomerWithBody(ctx context.Context, customerID CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutCustomerRequestWithBody(c.Server, customerID, contentType, body)
+func (c *RawClient) PutCustomerWithBody(ctx context.Context, customerID CustomerID, params *PutCustomerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCustomerRequestWithBody(c.Server, customerID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1486,8 +1627,8 @@ func (c *RawClient) PutCustomerWithBody(ctx context.Context, customerID Customer
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /v1/customers/{customer_id} (the `PutCustomer` operationId).
-func (c *RawClient) PutCustomer(ctx context.Context, customerID CustomerID, body PutCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutCustomerRequest(c.Server, customerID, body)
+func (c *RawClient) PutCustomer(ctx context.Context, customerID CustomerID, params *PutCustomerParams, body PutCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCustomerRequest(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1752,8 +1893,8 @@ func (c *RawClient) UpdateInstrumentWithApplicationMergePatchPlusJSONBody(ctx co
 // Scope `instruments:write`. Undoes a deactivation that the gateway holds. No body, or an empty object.
 //
 // Corresponds with POST /v1/instruments/{instrument_id}/activate (the `ActivateInstrument` operationId).
-func (c *RawClient) ActivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewActivateInstrumentRequest(c.Server, instrumentID)
+func (c *RawClient) ActivateInstrument(ctx context.Context, instrumentID InstrumentID, params *ActivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewActivateInstrumentRequest(c.Server, instrumentID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1770,8 +1911,8 @@ func (c *RawClient) ActivateInstrument(ctx context.Context, instrumentID Instrum
 // No body, or an empty object.
 //
 // Corresponds with POST /v1/instruments/{instrument_id}/deactivate (the `DeactivateInstrument` operationId).
-func (c *RawClient) DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeactivateInstrumentRequest(c.Server, instrumentID)
+func (c *RawClient) DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, params *DeactivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeactivateInstrumentRequest(c.Server, instrumentID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1782,13 +1923,15 @@ func (c *RawClient) DeactivateInstrument(ctx context.Context, instrumentID Instr
 	return c.Client.Do(req)
 }
 
-// FindOperation Find the operation of an idempotency key
+// FindOperations Find the operation of an idempotency key, or list what is undecided
 //
-// Scope `instruments:read`.
+// Scope `instruments:read`. Exactly one of `idempotency_key` and `state` is needed. With `idempotency_key` the answer is that
+// create's operation. With `state` it is a page of the operations in that state, the oldest first: `manual` are those that the
+// gateway has given up on and an operator must decide.
 //
-// Corresponds with GET /v1/operations (the `FindOperation` operationId).
-func (c *RawClient) FindOperation(ctx context.Context, params *FindOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewFindOperationRequest(c.Server, params)
+// Corresponds with GET /v1/operations (the `FindOperations` operationId).
+func (c *RawClient) FindOperations(ctx context.Context, params *FindOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFindOperationsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1804,8 +1947,45 @@ func (c *RawClient) FindOperation(ctx context.Context, params *FindOperationPara
 // Scope `instruments:read`. The operation of a create has the id of the instrument that it makes.
 //
 // Corresponds with GET /v1/operations/{operation_id} (the `GetOperation` operationId).
-func (c *RawClient) GetOperation(ctx context.Context, operationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *RawClient) GetOperation(ctx context.Context, operationID OperationID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOperationRequest(c.Server, operationID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailOperation Assert that a create which the gateway has given up on stored nothing
+//
+// Scope `instruments:write`. For an operation in state `manual`, by an operator who has looked at the provider. The operation is
+// `failed` with outcome `not_sent`, and the same idempotency key may try again, at the same provider. If the provider does have
+// the instrument, that try stores it a second time. No body, or an empty object.
+//
+// Corresponds with POST /v1/operations/{operation_id}/fail (the `FailOperation` operationId).
+func (c *RawClient) FailOperation(ctx context.Context, operationID OperationID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailOperationRequest(c.Server, operationID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryOperation Have an undecided create looked at again now
+//
+// Scope `instruments:write`. For an operation in state `unknown` or `manual`: the gateway asks the provider again within a
+// second or so, and goes on asking. Read the operation to see what it finds. No body, or an empty object.
+//
+// Corresponds with POST /v1/operations/{operation_id}/retry (the `RetryOperation` operationId).
+func (c *RawClient) RetryOperation(ctx context.Context, operationID OperationID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryOperationRequest(c.Server, operationID)
 	if err != nil {
 		return nil, err
 	}
@@ -1885,18 +2065,18 @@ func NewGetCustomerRequest(server string, customerID CustomerID) (*http.Request,
 }
 
 // NewPutCustomerRequest calls the generic PutCustomer builder with application/json body
-func NewPutCustomerRequest(server string, customerID CustomerID, body PutCustomerJSONRequestBody) (*http.Request, error) {
+func NewPutCustomerRequest(server string, customerID CustomerID, params *PutCustomerParams, body PutCustomerJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutCustomerRequestWithBody(server, customerID, "application/json", bodyReader)
+	return NewPutCustomerRequestWithBody(server, customerID, params, "application/json", bodyReader)
 }
 
 // NewPutCustomerRequestWithBody constructs an http.Request for the PutCustomer method, with any body, and a specified content type
-func NewPutCustomerRequestWithBody(server string, customerID CustomerID, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutCustomerRequestWithBody(server string, customerID CustomerID, params *PutCustomerParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1927,6 +2107,21 @@ func NewPutCustomerRequestWithBody(server string, customerID CustomerID, content
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -2429,6 +2624,21 @@ func NewDeleteInstrumentRequest(server string, instrumentID InstrumentID, params
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -2576,13 +2786,24 @@ func NewUpdateInstrumentRequestWithBody(server string, instrumentID InstrumentID
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
 }
 
 // NewActivateInstrumentRequest constructs an http.Request for the ActivateInstrument method
-func NewActivateInstrumentRequest(server string, instrumentID InstrumentID) (*http.Request, error) {
+func NewActivateInstrumentRequest(server string, instrumentID InstrumentID, params *ActivateInstrumentParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2612,11 +2833,26 @@ func NewActivateInstrumentRequest(server string, instrumentID InstrumentID) (*ht
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeactivateInstrumentRequest constructs an http.Request for the DeactivateInstrument method
-func NewDeactivateInstrumentRequest(server string, instrumentID InstrumentID) (*http.Request, error) {
+func NewDeactivateInstrumentRequest(server string, instrumentID InstrumentID, params *DeactivateInstrumentParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2646,11 +2882,26 @@ func NewDeactivateInstrumentRequest(server string, instrumentID InstrumentID) (*
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
-// NewFindOperationRequest constructs an http.Request for the FindOperation method
-func NewFindOperationRequest(server string, params *FindOperationParams) (*http.Request, error) {
+// NewFindOperationsRequest constructs an http.Request for the FindOperations method
+func NewFindOperationsRequest(server string, params *FindOperationsParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -2677,12 +2928,52 @@ func NewFindOperationRequest(server string, params *FindOperationParams) (*http.
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "idempotency_key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
+		if params.IdempotencyKey != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "idempotency_key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
 			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
 		}
 
 		if encoded := queryValues.Encode(); encoded != "" {
@@ -2700,7 +2991,7 @@ func NewFindOperationRequest(server string, params *FindOperationParams) (*http.
 }
 
 // NewGetOperationRequest constructs an http.Request for the GetOperation method
-func NewGetOperationRequest(server string, operationID string) (*http.Request, error) {
+func NewGetOperationRequest(server string, operationID OperationID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2726,6 +3017,74 @@ func NewGetOperationRequest(server string, operationID string) (*http.Request, e
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFailOperationRequest constructs an http.Request for the FailOperation method
+func NewFailOperationRequest(server string, operationID OperationID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "operation_id", operationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/%s/fail", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRetryOperationRequest constructs an http.Request for the RetryOperation method
+func NewRetryOperationRequest(server string, operationID OperationID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "operation_id", operationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/%s/retry", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}

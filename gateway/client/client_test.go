@@ -113,6 +113,28 @@ func TestCreateRetriesWithTheSameKey(t *testing.T) {
 	})
 }
 
+func TestAChangeWithAKeyIsRetriedWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := newClient(t, Options{}, reply{err: errors.New("connection reset")},
+			problemJSON(504, CodeProviderTimeout, OutcomeUnknown, RetrySafeWithSameKey),
+			reply{status: 200, header: map[string]string{"Idempotent-Replayed": "true"}, body: `{"id":"ins_1"}`})
+		read, err := c.Deactivate(t.Context(), "ins_1", WithIdempotencyKey("mine"))
+		require.NoError(t, err)
+		require.True(t, read.Replayed)
+		require.Len(t, s.seen, 3)
+		for _, r := range s.seen {
+			require.Equal(t, "mine", r.key)
+		}
+		c, _ = newClient(t, Options{Retries: -1}, reply{err: errors.New("connection reset")})
+		err = c.Delete(t.Context(), "ins_1", "", WithIdempotencyKey("mine"))
+		e, ok := errors.AsType[*Error](err)
+		require.True(t, ok)
+		require.Equal(t, RetrySafeWithSameKey, e.Retry)
+		require.Equal(t, "mine", e.IdempotencyKey)
+	})
+}
+
 func TestWhatIsRetriedAndHowOften(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

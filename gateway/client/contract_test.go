@@ -24,6 +24,7 @@ type memory struct {
 	last normalize.CreateInput
 	upd  normalize.UpdateInput
 	id   string
+	keys []string // of the changes
 }
 
 func (m *memory) instrument() normalize.Instrument {
@@ -55,19 +56,20 @@ func (m *memory) ListCustomer(context.Context, string, string, int, string) (gat
 	return gateway.CustomerPage{InstrumentPage: gateway.InstrumentPage{Data: []normalize.Instrument{m.instrument()}}}, nil
 }
 
-func (m *memory) Update(_ context.Context, _, _ string, in normalize.UpdateInput) (gateway.Read, error) {
-	m.upd = in
-	return gateway.Read{Instrument: m.instrument()}, nil
-}
-
-func (m *memory) Delete(context.Context, string, string, gateway.DeleteScope) error { return nil }
-
-func (m *memory) Deactivate(context.Context, string, string) (gateway.Read, error) {
-	return gateway.Read{Instrument: m.instrument()}, nil
-}
-
-func (m *memory) Activate(context.Context, string, string) (gateway.Read, error) {
-	return gateway.Read{Instrument: m.instrument()}, nil
+func (m *memory) Change(_ context.Context, _, key string, c gateway.Change) (gateway.Changed, error) {
+	ins := m.instrument()
+	m.keys = append(m.keys, key)
+	out := gateway.Changed{Instrument: &ins, Replayed: key != ""}
+	switch c := c.(type) {
+	case gateway.UpdateInstrument:
+		m.upd = c.Input
+	case gateway.DeleteInstrument:
+		out.Instrument = nil
+	case gateway.PutCustomer:
+		out.Instrument, out.Created = nil, true
+		out.Customer = &normalize.Customer{Object: "customer", ID: c.Input.ID, ProviderReferences: c.Input.ProviderReferences}
+	}
+	return out, nil
 }
 
 func (m *memory) Import(_ context.Context, _ string, items []gateway.ImportItem) []gateway.ItemResult {
@@ -84,10 +86,6 @@ func (m *memory) BulkDelete(_ context.Context, _ string, ids []string, _ gateway
 	return make([]gateway.ItemResult, len(ids))
 }
 
-func (m *memory) PutCustomer(_ context.Context, _ string, in normalize.CustomerInput) (normalize.Customer, bool, error) {
-	return normalize.Customer{Object: "customer", ID: in.ID, ProviderReferences: in.ProviderReferences}, true, nil
-}
-
 func (m *memory) GetCustomer(_ context.Context, _, id string) (normalize.Customer, error) {
 	return normalize.Customer{Object: "customer", ID: id}, nil
 }
@@ -99,6 +97,22 @@ func (m *memory) Operation(_ context.Context, _, id string) (gateway.Operation, 
 func (m *memory) OperationByKey(ctx context.Context, tenant, key string) (gateway.Operation, error) {
 	m.id = key
 	return m.Operation(ctx, tenant, "ins_0h7kq2m4n6p8r0s2t4v6w8x0z2")
+}
+
+func (m *memory) ListOperations(_ context.Context, _ string, in gateway.ListOperationsInput) (gateway.OperationPage, error) {
+	op := gateway.Operation{Object: "operation", ID: "ins_0h7kq2m4n6p8r0s2t4v6w8x0z2", State: in.State, Outcome: normalize.Unknown, Advice: "wait"}
+	if in.Cursor == "" {
+		return gateway.OperationPage{Data: []gateway.Operation{op}, HasMore: true, NextCursor: "more"}, nil
+	}
+	return gateway.OperationPage{Data: []gateway.Operation{op}}, nil
+}
+
+func (m *memory) RetryOperation(ctx context.Context, tenant, id string) (gateway.Operation, error) {
+	return m.Operation(ctx, tenant, id)
+}
+
+func (m *memory) FailOperation(ctx context.Context, tenant, id string) (gateway.Operation, error) {
+	return m.Operation(ctx, tenant, id)
 }
 
 func (m *memory) Providers() []gateway.ProviderStatus {
@@ -172,6 +186,8 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		func() error { _, err := c.Operation(ctx, id); return err },
 		func() error { _, err := c.Wait(ctx, id); return err },
 		func() error { _, err := c.OperationByKey(ctx, "k&x=1"); return err },
+		func() error { _, err := c.RetryOperation(ctx, id); return err },
+		func() error { _, err := c.FailOperation(ctx, id); return err },
 		func() error { _, err := c.Providers(ctx); return err },
 		func() error { _, err := c.Provider(ctx, "rebilly-main"); return err },
 		func() error {
@@ -183,6 +199,32 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		require.NoError(t, do())
 	}
 	require.Equal(t, "k&x=1", m.id)
+	advices := 0
+	for op, err := range c.Operations(ctx, client.UndecidedStateManual) {
+		require.NoError(t, err)
+		require.Equal(t, client.OperationStateManual, op.State)
+		require.Equal(t, "wait", op.Advice)
+		advices++
+	}
+	require.Equal(t, 2, advices, "both pages")
+
+	require.Equal(t, []string{"", "", "", "", ""}, m.keys)
+	m.keys = nil
+	key := client.WithIdempotencyKey("change")
+	for _, do := range []func() (client.Read, error){
+		func() (client.Read, error) { return c.Update(ctx, id, client.Update{}, "", key) },
+		func() (client.Read, error) { return c.Deactivate(ctx, id, key) },
+		func() (client.Read, error) { return c.Activate(ctx, id, key) },
+	} {
+		read, err := do()
+		require.NoError(t, err)
+		require.True(t, read.Replayed)
+	}
+	require.NoError(t, c.Delete(ctx, id, "", key))
+	_, err = c.PutCustomer(ctx, "cus-42", map[string]string{"a": "1"}, key)
+	require.NoError(t, err)
+	require.Equal(t, []string{"change", "change", "change", "change", "change"}, m.keys)
+
 	result, err := c.Import(ctx, []client.ImportItem{{CustomerID: "c", Sources: []client.Source{client.FromRebillyToken("t")}}})
 	require.NoError(t, err)
 	require.Equal(t, 1, result.Counts.Succeeded)

@@ -20,7 +20,7 @@ type Error struct {
 	Fields         []FieldError  // what is wrong in the request, by JSON pointer
 	RequestID      string        // names the exchange in the gateway's log
 	OperationID    string        // for Client.Operation; "" if there is none
-	IdempotencyKey string        // of a create: repeat it with this key and no other
+	IdempotencyKey string        // the request was sent with: repeat it with this key and no other
 	RetryAfter     time.Duration // 0 if the gateway gave no hint
 	Provider       *ProblemProvider
 	Attempts       []Attempt

@@ -79,6 +79,7 @@ type Read struct {
 	NotModified bool          // the instrument still has the tag that was asked about
 	Stale       bool          // the provider could not be asked: this is the stored view
 	Age         time.Duration // of the view, for Stale
+	Replayed    bool          // the answer to an earlier change with the same idempotency key
 }
 
 func readOf(a answer[Instrument], err error) (Read, error) {
@@ -90,6 +91,7 @@ func readOf(a answer[Instrument], err error) (Read, error) {
 		Instrument: a.body, ETag: a.header.Get("ETag"), Provider: a.header.Get("Gateway-Provider"),
 		NotModified: a.status == http.StatusNotModified,
 		Stale:       a.header.Get("Gateway-Stale") == "true", Age: time.Duration(seconds) * time.Second,
+		Replayed: a.header.Get("Idempotent-Replayed") == "true",
 	}, nil
 }
 
@@ -130,43 +132,74 @@ type Expiry struct {
 	Year  int `json:"exp_year,omitempty"`  // four digits
 }
 
+// ChangeOption says how a change is sent.
+type ChangeOption func(*changeOptions)
+
+type changeOptions struct{ idempotencyKey *string }
+
+// WithIdempotencyKey sends a change under a key: the same change with the same key
+// is made once, and answered the same for 24 hours. Without one a change that is
+// sent again is made again.
+func WithIdempotencyKey(key string) ChangeOption {
+	return func(o *changeOptions) { o.idempotencyKey = &key }
+}
+
+func changeOptionsOf(options []ChangeOption) changeOptions {
+	var o changeOptions
+	for _, set := range options {
+		set(&o)
+	}
+	return o
+}
+
+func (o changeOptions) key() string {
+	if o.idempotencyKey == nil {
+		return ""
+	}
+	return *o.idempotencyKey
+}
+
 // Update changes an instrument. ifMatch is the ETag that it must still have; "" for none.
-func (c *Client) Update(ctx context.Context, id string, u Update, ifMatch string) (Read, error) {
+func (c *Client) Update(ctx context.Context, id string, u Update, ifMatch string, options ...ChangeOption) (Read, error) {
 	patch, err := json.Marshal(u)
 	if err != nil {
 		return Read{}, fmt.Errorf("client: the update cannot be written: %w", err)
 	}
-	var params UpdateInstrumentParams
+	o := changeOptionsOf(options)
+	params := UpdateInstrumentParams{IdempotencyKey: o.idempotencyKey}
 	if ifMatch != "" {
 		params.IfMatch = &ifMatch
 	}
-	return readOf(call[Instrument](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+	return readOf(call[Instrument](ctx, c, o.key(), func(ctx context.Context) (*http.Response, error) {
 		return c.raw.UpdateInstrumentWithBody(ctx, id, &params, "application/merge-patch+json", bytes.NewReader(patch))
 	}))
 }
 
 // Delete deletes an instrument. An empty scope deletes it at the provider.
-func (c *Client) Delete(ctx context.Context, id string, scope DeleteScope) error {
-	var params DeleteInstrumentParams
+func (c *Client) Delete(ctx context.Context, id string, scope DeleteScope, options ...ChangeOption) error {
+	o := changeOptionsOf(options)
+	params := DeleteInstrumentParams{IdempotencyKey: o.idempotencyKey}
 	if scope != "" {
 		params.Scope = &scope
 	}
-	_, err := call[struct{}](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+	_, err := call[struct{}](ctx, c, o.key(), func(ctx context.Context) (*http.Response, error) {
 		return c.raw.DeleteInstrument(ctx, id, &params)
 	})
 	return err
 }
 
 // Deactivate takes an instrument out of use.
-func (c *Client) Deactivate(ctx context.Context, id string) (Read, error) {
-	return readOf(call[Instrument](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
-		return c.raw.DeactivateInstrument(ctx, id)
+func (c *Client) Deactivate(ctx context.Context, id string, options ...ChangeOption) (Read, error) {
+	o := changeOptionsOf(options)
+	return readOf(call[Instrument](ctx, c, o.key(), func(ctx context.Context) (*http.Response, error) {
+		return c.raw.DeactivateInstrument(ctx, id, &DeactivateInstrumentParams{IdempotencyKey: o.idempotencyKey})
 	}))
 }
 
 // Activate puts an instrument back into use.
-func (c *Client) Activate(ctx context.Context, id string) (Read, error) {
-	return readOf(call[Instrument](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
-		return c.raw.ActivateInstrument(ctx, id)
+func (c *Client) Activate(ctx context.Context, id string, options ...ChangeOption) (Read, error) {
+	o := changeOptionsOf(options)
+	return readOf(call[Instrument](ctx, c, o.key(), func(ctx context.Context) (*http.Response, error) {
+		return c.raw.ActivateInstrument(ctx, id, &ActivateInstrumentParams{IdempotencyKey: o.idempotencyKey})
 	}))
 }

@@ -45,17 +45,18 @@ func (c *Client) CustomerInstruments(ctx context.Context, customerID string) ite
 	})
 }
 
-func pages(next func(cursor *string) ([]Instrument, string, error)) iter.Seq2[Instrument, error] {
-	return func(yield func(Instrument, error) bool) {
+func pages[T any](next func(cursor *string) ([]T, string, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		var cursor *string
 		for {
 			data, more, err := next(cursor)
 			if err != nil {
-				yield(Instrument{}, err)
+				var none T
+				yield(none, err)
 				return
 			}
-			for _, ins := range data {
-				if !yield(ins, nil) {
+			for _, item := range data {
+				if !yield(item, nil) {
 					return
 				}
 			}
@@ -91,9 +92,10 @@ func (c *Client) BulkDelete(ctx context.Context, ids []string, scope DeleteScope
 }
 
 // PutCustomer says where a customer is known: names of providers to the customer's references there.
-func (c *Client) PutCustomer(ctx context.Context, id string, references map[string]string) (Customer, error) {
-	a, err := call[Customer](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
-		return c.raw.PutCustomer(ctx, id, PutCustomer{ProviderReferences: references})
+func (c *Client) PutCustomer(ctx context.Context, id string, references map[string]string, options ...ChangeOption) (Customer, error) {
+	o := changeOptionsOf(options)
+	a, err := call[Customer](ctx, c, o.key(), func(ctx context.Context) (*http.Response, error) {
+		return c.raw.PutCustomer(ctx, id, &PutCustomerParams{IdempotencyKey: o.idempotencyKey}, PutCustomer{ProviderReferences: references})
 	})
 	return a.body, err
 }
@@ -117,7 +119,36 @@ func (c *Client) Operation(ctx context.Context, id string) (Operation, error) {
 // OperationByKey reads what became of the create with an idempotency key.
 func (c *Client) OperationByKey(ctx context.Context, idempotencyKey string) (Operation, error) {
 	a, err := call[Operation](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
-		return c.raw.FindOperation(ctx, &FindOperationParams{IdempotencyKey: idempotencyKey})
+		return c.raw.FindOperations(ctx, &FindOperationsParams{IdempotencyKey: &idempotencyKey})
+	})
+	return a.body, err
+}
+
+// Operations goes through the creates of which nobody knows yet what became of
+// them, the oldest first: those that the gateway still asks about
+// (UndecidedStateUnknown), or those that wait for an operator (UndecidedStateManual).
+func (c *Client) Operations(ctx context.Context, state UndecidedState) iter.Seq2[Operation, error] {
+	return pages(func(cursor *string) ([]Operation, string, error) {
+		a, err := call[OperationPage](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+			return c.raw.FindOperations(ctx, &FindOperationsParams{State: &state, Cursor: cursor})
+		})
+		return a.body.Data, a.body.NextCursor, err
+	})
+}
+
+// RetryOperation has an operation of unknown outcome looked at again now.
+func (c *Client) RetryOperation(ctx context.Context, id string) (Operation, error) {
+	a, err := call[Operation](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.RetryOperation(ctx, id)
+	})
+	return a.body, err
+}
+
+// FailOperation asserts that what an operation in state manual was to store is not
+// at its provider. The same idempotency key may then try again.
+func (c *Client) FailOperation(ctx context.Context, id string) (Operation, error) {
+	a, err := call[Operation](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.FailOperation(ctx, id)
 	})
 	return a.body, err
 }

@@ -72,6 +72,12 @@ const (
 	SortUpdatedAtDesc Sort = "-updated_at"
 )
 
+// Defines values for UndecidedState.
+const (
+	UndecidedStateManual  UndecidedState = "manual"
+	UndecidedStateUnknown UndecidedState = "unknown"
+)
+
 // Brand defines model for Brand.
 type Brand string
 
@@ -90,6 +96,9 @@ type ReadMode string
 // Sort defines model for Sort.
 type Sort string
 
+// UndecidedState defines model for UndecidedState.
+type UndecidedState string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -104,6 +113,18 @@ type InstrumentID = string
 
 // Limit defines model for Limit.
 type Limit = int
+
+// OperationID defines model for OperationID.
+type OperationID = string
+
+// OptionalIdempotencyKey defines model for OptionalIdempotencyKey.
+type OptionalIdempotencyKey = string
+
+// PutCustomerParams defines parameters for PutCustomer.
+type PutCustomerParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
 
 // ListCustomerInstrumentsParams defines parameters for ListCustomerInstruments.
 type ListCustomerInstrumentsParams struct {
@@ -155,13 +176,16 @@ type ListInstrumentsParams struct {
 // CreateInstrumentParams defines parameters for CreateInstrument.
 type CreateInstrumentParams struct {
 	// IdempotencyKey 1 to 255 visible ASCII characters, bare or as a quoted string (RFC 8941); both forms of the same key are the same key.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteInstrumentParams defines parameters for DeleteInstrument.
 type DeleteInstrumentParams struct {
 	// Scope Default `provider`.
 	Scope *DeleteScope `form:"scope,omitempty" json:"scope,omitempty"`
+
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetInstrumentParams defines parameters for GetInstrument.
@@ -175,12 +199,34 @@ type GetInstrumentParams struct {
 type UpdateInstrumentParams struct {
 	// IfMatch Strong entity tags, or `*`.
 	IfMatch *string `json:"If-Match,omitempty"`
+
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
-// FindOperationParams defines parameters for FindOperation.
-type FindOperationParams struct {
+// ActivateInstrumentParams defines parameters for ActivateInstrument.
+type ActivateInstrumentParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DeactivateInstrumentParams defines parameters for DeactivateInstrument.
+type DeactivateInstrumentParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// FindOperationsParams defines parameters for FindOperations.
+type FindOperationsParams struct {
 	// IdempotencyKey As sent with the create.
-	IdempotencyKey string `form:"idempotency_key" json:"idempotency_key"`
+	IdempotencyKey *string         `form:"idempotency_key,omitempty" json:"idempotency_key,omitempty"`
+	State          *UndecidedState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Limit With `state`. Default 20.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor With `state`: `next_cursor` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ServerInterface represents all server handlers.
@@ -205,7 +251,7 @@ type ServerInterface interface {
 	GetCustomer(ctx echo.Context, customerID CustomerID) error
 	// PutCustomer Say where a customer is known
 	// (PUT /v1/customers/{customer_id})
-	PutCustomer(ctx echo.Context, customerID CustomerID) error
+	PutCustomer(ctx echo.Context, customerID CustomerID, params PutCustomerParams) error
 	// ListCustomerInstruments List a customer's instruments, live
 	// (GET /v1/customers/{customer_id}/instruments)
 	ListCustomerInstruments(ctx echo.Context, customerID CustomerID, params ListCustomerInstrumentsParams) error
@@ -232,16 +278,22 @@ type ServerInterface interface {
 	UpdateInstrument(ctx echo.Context, instrumentID InstrumentID, params UpdateInstrumentParams) error
 	// ActivateInstrument Put an instrument back into use
 	// (POST /v1/instruments/{instrument_id}/activate)
-	ActivateInstrument(ctx echo.Context, instrumentID InstrumentID) error
+	ActivateInstrument(ctx echo.Context, instrumentID InstrumentID, params ActivateInstrumentParams) error
 	// DeactivateInstrument Take an instrument out of use
 	// (POST /v1/instruments/{instrument_id}/deactivate)
-	DeactivateInstrument(ctx echo.Context, instrumentID InstrumentID) error
-	// FindOperation Find the operation of an idempotency key
+	DeactivateInstrument(ctx echo.Context, instrumentID InstrumentID, params DeactivateInstrumentParams) error
+	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	// (GET /v1/operations)
-	FindOperation(ctx echo.Context, params FindOperationParams) error
+	FindOperations(ctx echo.Context, params FindOperationsParams) error
 	// GetOperation Read what became of a create
 	// (GET /v1/operations/{operation_id})
-	GetOperation(ctx echo.Context, operationID string) error
+	GetOperation(ctx echo.Context, operationID OperationID) error
+	// FailOperation Assert that a create which the gateway has given up on stored nothing
+	// (POST /v1/operations/{operation_id}/fail)
+	FailOperation(ctx echo.Context, operationID OperationID) error
+	// RetryOperation Have an undecided create looked at again now
+	// (POST /v1/operations/{operation_id}/retry)
+	RetryOperation(ctx echo.Context, operationID OperationID) error
 	// ListProviders List the configured providers
 	// (GET /v1/providers)
 	ListProviders(ctx echo.Context) error
@@ -334,8 +386,28 @@ func (w *ServerInterfaceWrapper) PutCustomer(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutCustomerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutCustomer(ctx, customerID)
+	err = w.Handler.PutCustomer(ctx, customerID, params)
 	return err
 }
 
@@ -502,7 +574,7 @@ func (w *ServerInterfaceWrapper) CreateInstrument(ctx echo.Context) error {
 	var params CreateInstrumentParams
 
 	headers := ctx.Request().Header
-	// ------------- Required header parameter "Idempotency-Key" -------------
+	// ------------- Optional header parameter "Idempotency-Key" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
 		var IdempotencyKey IdempotencyKey
 		n := len(valueList)
@@ -510,14 +582,12 @@ func (w *ServerInterfaceWrapper) CreateInstrument(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
 		if err != nil {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
 		}
 
-		params.IdempotencyKey = IdempotencyKey
-	} else {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -561,6 +631,23 @@ func (w *ServerInterfaceWrapper) DeleteInstrument(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "scope", ctx.QueryParams(), &params.Scope, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter scope: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -640,6 +727,21 @@ func (w *ServerInterfaceWrapper) UpdateInstrument(ctx echo.Context) error {
 
 		params.IfMatch = &IfMatch
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateInstrument(ctx, instrumentID, params)
@@ -657,8 +759,28 @@ func (w *ServerInterfaceWrapper) ActivateInstrument(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ActivateInstrumentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ActivateInstrument(ctx, instrumentID)
+	err = w.Handler.ActivateInstrument(ctx, instrumentID, params)
 	return err
 }
 
@@ -673,26 +795,67 @@ func (w *ServerInterfaceWrapper) DeactivateInstrument(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeactivateInstrumentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeactivateInstrument(ctx, instrumentID)
+	err = w.Handler.DeactivateInstrument(ctx, instrumentID, params)
 	return err
 }
 
-// FindOperation converts echo context to params.
-func (w *ServerInterfaceWrapper) FindOperation(ctx echo.Context) error {
+// FindOperations converts echo context to params.
+func (w *ServerInterfaceWrapper) FindOperations(ctx echo.Context) error {
 	var err error
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params FindOperationParams
-	// ------------- Required query parameter "idempotency_key" -------------
+	var params FindOperationsParams
+	// ------------- Optional query parameter "idempotency_key" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, true, "idempotency_key", ctx.QueryParams(), &params.IdempotencyKey, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "idempotency_key", ctx.QueryParams(), &params.IdempotencyKey, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter idempotency_key: %s", err))
 	}
 
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.FindOperation(ctx, params)
+	err = w.Handler.FindOperations(ctx, params)
 	return err
 }
 
@@ -700,7 +863,7 @@ func (w *ServerInterfaceWrapper) FindOperation(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetOperation(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "operation_id" -------------
-	var operationID string
+	var operationID OperationID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "operation_id", ctx.Param("operation_id"), &operationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -709,6 +872,38 @@ func (w *ServerInterfaceWrapper) GetOperation(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetOperation(ctx, operationID)
+	return err
+}
+
+// FailOperation converts echo context to params.
+func (w *ServerInterfaceWrapper) FailOperation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "operation_id" -------------
+	var operationID OperationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "operation_id", ctx.Param("operation_id"), &operationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter operation_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FailOperation(ctx, operationID)
+	return err
+}
+
+// RetryOperation converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryOperation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "operation_id" -------------
+	var operationID OperationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "operation_id", ctx.Param("operation_id"), &operationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter operation_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryOperation(ctx, operationID)
 	return err
 }
 
@@ -801,8 +996,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/deactivate", wrapper.DeactivateInstrument, options.OperationMiddlewares["deactivateInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/bulk-delete", wrapper.BulkDeleteInstruments, options.OperationMiddlewares["bulkDeleteInstruments"]...)
 	router.POST(options.BaseURL+"/v1/instruments/import", wrapper.ImportInstruments, options.OperationMiddlewares["importInstruments"]...)
-	router.GET(options.BaseURL+"/v1/operations", wrapper.FindOperation, options.OperationMiddlewares["findOperation"]...)
+	router.GET(options.BaseURL+"/v1/operations", wrapper.FindOperations, options.OperationMiddlewares["findOperations"]...)
 	router.GET(options.BaseURL+"/v1/operations/:operation_id", wrapper.GetOperation, options.OperationMiddlewares["getOperation"]...)
+	router.POST(options.BaseURL+"/v1/operations/:operation_id/fail", wrapper.FailOperation, options.OperationMiddlewares["failOperation"]...)
+	router.POST(options.BaseURL+"/v1/operations/:operation_id/retry", wrapper.RetryOperation, options.OperationMiddlewares["retryOperation"]...)
 	router.GET(options.BaseURL+"/v1/providers", wrapper.ListProviders, options.OperationMiddlewares["listProviders"]...)
 	router.GET(options.BaseURL+"/v1/providers/:provider_name", wrapper.GetProvider, options.OperationMiddlewares["getProvider"]...)
 

@@ -24,16 +24,15 @@ type service interface {
 	Get(ctx context.Context, tenant, id string, stored bool) (gateway.Read, error)
 	List(ctx context.Context, tenant string, in gateway.ListInput) (gateway.InstrumentPage, error)
 	ListCustomer(ctx context.Context, tenant, customer string, limit int, cursor string) (gateway.CustomerPage, error)
-	Update(ctx context.Context, tenant, id string, in normalize.UpdateInput) (gateway.Read, error)
-	Delete(ctx context.Context, tenant, id string, scope gateway.DeleteScope) error
-	Deactivate(ctx context.Context, tenant, id string) (gateway.Read, error)
-	Activate(ctx context.Context, tenant, id string) (gateway.Read, error)
+	Change(ctx context.Context, tenant, idempotencyKey string, c gateway.Change) (gateway.Changed, error)
 	Import(ctx context.Context, tenant string, items []gateway.ImportItem) []gateway.ItemResult
 	BulkDelete(ctx context.Context, tenant string, ids []string, scope gateway.DeleteScope) []gateway.ItemResult
-	PutCustomer(ctx context.Context, tenant string, in normalize.CustomerInput) (c normalize.Customer, created bool, err error)
 	GetCustomer(ctx context.Context, tenant, id string) (normalize.Customer, error)
 	Operation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	OperationByKey(ctx context.Context, tenant, idempotencyKey string) (gateway.Operation, error)
+	ListOperations(ctx context.Context, tenant string, in gateway.ListOperationsInput) (gateway.OperationPage, error)
+	RetryOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
+	FailOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	Providers() []gateway.ProviderStatus
 	Provider(name string) (gateway.ProviderStatus, error)
 	Ready(ctx context.Context) error

@@ -21,7 +21,7 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 				return echo.ErrNotFound
 			}
 			x := exchangeOf(c)
-			x.operation, x.keyed = id, op.keyed
+			x.operation, x.keyed = id, op.keyed || op.keyHeader && len(c.Request().Header.Values(idempotencyHeader)) > 0
 			if op.scope == public {
 				return next(c)
 			}

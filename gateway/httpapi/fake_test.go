@@ -29,6 +29,9 @@ type fake struct {
 	items  []gateway.ImportItem
 	ids    []string
 	put    normalize.CustomerInput
+
+	replayed   bool
+	operations gateway.ListOperationsInput
 }
 
 func exampleTime() time.Time { return time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC) }
@@ -57,6 +60,7 @@ func exampleOperation() gateway.Operation {
 	return gateway.Operation{
 		Object: "operation", ID: exampleID, State: gateway.StateUnknown, Outcome: normalize.Unknown,
 		Attempts:  []gateway.AttemptView{{Provider: "cybersource-us", Outcome: normalize.Unknown, Code: normalize.ProviderTimeout, MS: 10003}},
+		Advice:    "wait, or retry the operation",
 		CreatedAt: exampleTime(), UpdatedAt: exampleTime(),
 	}
 }
@@ -109,24 +113,24 @@ func (f *fake) ListCustomer(_ context.Context, tenant, customer string, limit in
 	}, f.called(tenant)
 }
 
-func (f *fake) Update(_ context.Context, tenant, id string, in normalize.UpdateInput) (gateway.Read, error) {
-	f.id, f.update = id, in
-	return f.read, f.called(tenant)
-}
-
-func (f *fake) Delete(_ context.Context, tenant, id string, scope gateway.DeleteScope) error {
-	f.id, f.scope = id, scope
-	return f.called(tenant)
-}
-
-func (f *fake) Deactivate(_ context.Context, tenant, id string) (gateway.Read, error) {
-	f.id = id
-	return f.read, f.called(tenant)
-}
-
-func (f *fake) Activate(_ context.Context, tenant, id string) (gateway.Read, error) {
-	f.id = id
-	return f.read, f.called(tenant)
+func (f *fake) Change(_ context.Context, tenant, key string, c gateway.Change) (gateway.Changed, error) {
+	f.key = key
+	out := gateway.Changed{Instrument: &f.read.Instrument, Provider: f.read.Provider, Replayed: f.replayed}
+	switch c := c.(type) {
+	case gateway.UpdateInstrument:
+		f.id, f.update = c.ID, c.Input
+	case gateway.DeactivateInstrument:
+		f.id = c.ID
+	case gateway.ActivateInstrument:
+		f.id = c.ID
+	case gateway.DeleteInstrument:
+		f.id, f.scope, out.Instrument = c.ID, c.Scope, nil
+	case gateway.PutCustomer:
+		f.put = c.Input
+		customer := f.customer(c.Input.ID)
+		out.Instrument, out.Customer, out.Created = nil, &customer, c.Input.ID == "new"
+	}
+	return out, f.called(tenant)
 }
 
 func (f *fake) Import(_ context.Context, tenant string, items []gateway.ImportItem) []gateway.ItemResult {
@@ -161,11 +165,6 @@ func (f *fake) customer(id string) normalize.Customer {
 	}
 }
 
-func (f *fake) PutCustomer(_ context.Context, tenant string, in normalize.CustomerInput) (c normalize.Customer, created bool, err error) {
-	f.put = in
-	return f.customer(in.ID), in.ID == "new", f.called(tenant)
-}
-
 func (f *fake) GetCustomer(_ context.Context, tenant, id string) (normalize.Customer, error) {
 	f.id = id
 	return f.customer(id), f.called(tenant)
@@ -178,6 +177,21 @@ func (f *fake) Operation(_ context.Context, tenant, id string) (gateway.Operatio
 
 func (f *fake) OperationByKey(_ context.Context, tenant, key string) (gateway.Operation, error) {
 	f.key = key
+	return exampleOperation(), f.called(tenant)
+}
+
+func (f *fake) ListOperations(_ context.Context, tenant string, in gateway.ListOperationsInput) (gateway.OperationPage, error) {
+	f.operations = in
+	return gateway.OperationPage{Data: []gateway.Operation{exampleOperation()}, HasMore: true, NextCursor: "bmV4dA"}, f.called(tenant)
+}
+
+func (f *fake) RetryOperation(_ context.Context, tenant, id string) (gateway.Operation, error) {
+	f.id = id
+	return exampleOperation(), f.called(tenant)
+}
+
+func (f *fake) FailOperation(_ context.Context, tenant, id string) (gateway.Operation, error) {
+	f.id = id
 	return exampleOperation(), f.called(tenant)
 }
 

@@ -22,18 +22,28 @@ func checkHeaders(h http.Header, op operation) error {
 	if !op.keyHeader {
 		return nil
 	}
-	_, err := idempotencyKey(h)
+	_, err := optionalKey(h)
 	return err
 }
 
+const idempotencyHeader = "Idempotency-Key"
+
 // idempotencyKey reads the header of a create.
 func idempotencyKey(h http.Header) (string, error) {
-	values := h.Values("Idempotency-Key")
-	switch {
-	case len(values) == 0:
+	if len(h.Values(idempotencyHeader)) == 0 {
 		return "", &normalize.Error{
 			Code: normalize.IdempotencyKeyMissing, Outcome: normalize.NotSent, Msg: "send an Idempotency-Key header",
 		}
+	}
+	return optionalKey(h)
+}
+
+// optionalKey reads the header of a change; "" if there is none.
+func optionalKey(h http.Header) (string, error) {
+	values := h.Values(idempotencyHeader)
+	switch {
+	case len(values) == 0:
+		return "", nil
 	case len(values) > 1:
 		return "", invalidKey("send one Idempotency-Key header")
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -17,15 +18,15 @@ const operationRetryAfter = 2
 // CreateInstrument stores an instrument. The header is read by idempotencyKey,
 // which knows both of its forms; the generated parameter is the raw text.
 func (a *API) CreateInstrument(c echo.Context, _ CreateInstrumentParams) error {
-	key, err := idempotencyKey(c.Request().Header)
-	if err != nil {
-		return err
-	}
+	key, keyErr := idempotencyKey(c.Request().Header)
 	n, err := readBody(c, a.maxBody, mediaJSON)
 	if err != nil {
-		return err
+		return cmp.Or(keyErr, err)
 	}
 	in, err := decodeCreate(n, a.now())
+	if keyErr != nil {
+		return withFields(keyErr, err, in.Validate(a.now()))
+	}
 	if err != nil {
 		return err
 	}
@@ -97,23 +98,23 @@ func (a *API) UpdateInstrument(c echo.Context, id InstrumentID, _ UpdateInstrume
 	if in.IfMatch, err = ifMatch(c.Request().Header); err != nil {
 		return err
 	}
-	return a.answerRead(c)(a.service.Update(c.Request().Context(), tenant(c), id, in))
+	return a.change(c, gateway.UpdateInstrument{ID: id, Input: in})
 }
 
 // DeactivateInstrument takes an instrument out of use.
-func (a *API) DeactivateInstrument(c echo.Context, id InstrumentID) error {
+func (a *API) DeactivateInstrument(c echo.Context, id InstrumentID, _ DeactivateInstrumentParams) error {
 	if err := readNoBody(c, a.maxBody); err != nil {
 		return err
 	}
-	return a.answerRead(c)(a.service.Deactivate(c.Request().Context(), tenant(c), id))
+	return a.change(c, gateway.DeactivateInstrument{ID: id})
 }
 
 // ActivateInstrument puts an instrument back into use.
-func (a *API) ActivateInstrument(c echo.Context, id InstrumentID) error {
+func (a *API) ActivateInstrument(c echo.Context, id InstrumentID, _ ActivateInstrumentParams) error {
 	if err := readNoBody(c, a.maxBody); err != nil {
 		return err
 	}
-	return a.answerRead(c)(a.service.Activate(c.Request().Context(), tenant(c), id))
+	return a.change(c, gateway.ActivateInstrument{ID: id})
 }
 
 // DeleteInstrument deletes an instrument.
@@ -122,20 +123,37 @@ func (a *API) DeleteInstrument(c echo.Context, id InstrumentID, params DeleteIns
 	if params.Scope != nil {
 		scope = gateway.DeleteScope(*params.Scope)
 	}
-	if err := a.service.Delete(c.Request().Context(), tenant(c), id, scope); err != nil {
-		return err
-	}
-	return c.NoContent(http.StatusNoContent)
+	return a.change(c, gateway.DeleteInstrument{ID: id, Scope: scope})
 }
 
-// answerRead answers with an instrument and its headers.
-func (a *API) answerRead(c echo.Context) func(gateway.Read, error) error {
-	return func(r gateway.Read, err error) error {
-		if err != nil {
-			return err
-		}
-		readHeaders(c, r)
-		return ok(c, shown(c, r.Instrument))
+// change makes a change under the request's idempotency key, if it has one, and
+// answers with what is there afterwards. The header is read by optionalKey, which
+// knows both forms of a key.
+func (a *API) change(c echo.Context, change gateway.Change) error {
+	key, err := optionalKey(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	out, err := a.service.Change(c.Request().Context(), tenant(c), key, change)
+	if err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	if out.Replayed {
+		h.Set("Idempotent-Replayed", "true")
+	}
+	switch {
+	case out.Customer != nil && out.Created:
+		h.Set("Location", "/v1/customers/"+out.Customer.ID)
+		writeJSON(c, http.StatusCreated, mediaJSON, out.Customer)
+		return nil
+	case out.Customer != nil:
+		return ok(c, out.Customer)
+	case out.Instrument != nil:
+		readHeaders(c, gateway.Read{Instrument: *out.Instrument, Provider: out.Provider})
+		return ok(c, shown(c, *out.Instrument))
+	default:
+		return c.NoContent(http.StatusNoContent)
 	}
 }
 

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,107 @@ func TestIdempotencyKeyForms(t *testing.T) {
 	require.NoError(t, err)
 	req.Header = http.Header{"Authorization": {"Bearer " + fullKey}, "Idempotency-Key": {"a", "a"}, "Content-Type": {mediaJSON}}
 	requireProblem(t, r.send(t, req), 400, normalize.IdempotencyKeyInvalid)
+}
+
+func TestAMissingKeyIsToldTogetherWithTheRest(t *testing.T) {
+	t.Parallel()
+	for body, pointers := range map[string][]string{
+		`{"customer_id":"cus-42","sources":[{"type":"card","number":"4111111111111111","exp_month":13,"exp_year":2031}]}`: {"", "/sources/0/exp_month"},
+		`{"customer_id":1,"sources":[]}`: {"", "/customer_id", "/sources"},
+	} {
+		p := requireProblem(t, newRig(t).call(t, http.MethodPost, "/v1/instruments", body), 400, normalize.IdempotencyKeyMissing)
+		var got []string
+		for _, f := range p.Errors {
+			got = append(got, f.Pointer)
+		}
+		require.Equal(t, pointers, got)
+	}
+	require.Empty(t, requireProblem(t, newRig(t).call(t, http.MethodPost, "/v1/instruments", `{`), 400, normalize.IdempotencyKeyMissing).Errors)
+}
+
+// changes is one request for every operation that may have an idempotency key.
+func changes() map[string]struct {
+	status             int
+	method, path, body string
+} {
+	ins := "/v1/instruments/" + exampleID
+	return map[string]struct {
+		status             int
+		method, path, body string
+	}{
+		"update":     {200, http.MethodPatch, ins, `{"default":true}`},
+		"delete":     {204, http.MethodDelete, ins, ""},
+		"deactivate": {200, http.MethodPost, ins + "/deactivate", ""},
+		"activate":   {200, http.MethodPost, ins + "/activate", ""},
+		"customer":   {200, http.MethodPut, "/v1/customers/c", `{"provider_references":{}}`},
+		"a new one":  {201, http.MethodPut, "/v1/customers/new", `{"provider_references":{}}`},
+	}
+}
+
+func TestAChangeMayHaveAnIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	for name, c := range changes() {
+		for header, want := range map[string]string{"": "", "k": "k", `"a\"b"`: `a"b`} {
+			r := newRig(t)
+			rec := r.call(t, c.method, c.path, c.body, "Idempotency-Key", header)
+			require.Equal(t, c.status, rec.Code, name)
+			require.Equal(t, want, r.key)
+			require.Empty(t, rec.Header().Get("Idempotent-Replayed"))
+		}
+		r := newRig(t)
+		r.replayed = true
+		again := r.call(t, c.method, c.path, c.body, "Idempotency-Key", "k")
+		require.Equal(t, c.status, again.Code, name)
+		require.Equal(t, "true", again.Header().Get("Idempotent-Replayed"))
+
+		requireProblem(t, newRig(t).call(t, c.method, c.path, c.body, "Idempotency-Key", "a b"), 400, normalize.IdempotencyKeyInvalid)
+
+		r.err = &normalize.Error{Code: normalize.IdempotencyKeyInUse, Outcome: normalize.Unknown, Msg: "in progress", RetryAfter: time.Second}
+		rec := r.call(t, c.method, c.path, c.body, "Idempotency-Key", "k")
+		require.Equal(t, normalize.RetrySameKey, requireProblem(t, rec, 409, normalize.IdempotencyKeyInUse).Retry)
+		require.Equal(t, "1", rec.Header().Get("Retry-After"))
+		r.err = &normalize.Error{Code: normalize.ProviderTimeout, Outcome: normalize.Unknown, Msg: "timeout"}
+		require.Equal(t, normalize.RetrySameKey, problemOf(t, r.call(t, c.method, c.path, c.body, "Idempotency-Key", "k")).Retry)
+		require.Equal(t, normalize.RetrySafe, problemOf(t, r.call(t, c.method, c.path, c.body)).Retry)
+
+		for _, code := range normalize.Codes() {
+			if status := kindOf(code).status; !slices.Contains([]int{404, 409, 410, 412, 422, 429, 502}, status) {
+				continue // never a definitive rejection
+			}
+			r.err = &gateway.Failure{Err: &normalize.Error{Code: code, Outcome: normalize.Rejected, Msg: "no"}, Replayed: true}
+			rec := r.call(t, c.method, c.path, c.body, "Idempotency-Key", "k")
+			require.Equal(t, "true", rec.Header().Get("Idempotent-Replayed"), "%s %s", name, code)
+		}
+	}
+}
+
+func TestOperationsAreFoundOrListed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	require.Contains(t, r.call(t, http.MethodGet, "/v1/operations?idempotency_key=k", "").Body.String(), `"object":"operation"`)
+	require.Equal(t, "k", r.key)
+	rec := r.call(t, http.MethodGet, "/v1/operations?state=manual&limit=5&cursor=bmV4dA", "")
+	require.Equal(t, 200, rec.Code)
+	require.Contains(t, rec.Body.String(), `"next_cursor":"bmV4dA"`)
+	require.Contains(t, rec.Body.String(), `"advice":`)
+	require.Equal(t, gateway.ListOperationsInput{State: gateway.StateManual, Limit: 5, Cursor: "bmV4dA"}, r.operations)
+	for query, code := range map[string]normalize.Code{
+		"": normalize.MissingField, "?limit=1": normalize.MissingField, "?state=sending": normalize.InvalidField,
+		"?state=manual&idempotency_key=k": normalize.InvalidField, "?idempotency_key=k&limit=1": normalize.InvalidField,
+	} {
+		p := requireProblem(t, r.call(t, http.MethodGet, "/v1/operations"+query, ""), 422, code)
+		require.Len(t, p.Errors, 1, query)
+	}
+	path := "/v1/operations/" + exampleID
+	rec = r.call(t, http.MethodPost, path+"/retry", "")
+	require.Equal(t, 202, rec.Code)
+	require.Equal(t, path, rec.Header().Get("Location"))
+	require.Equal(t, 200, r.call(t, http.MethodPost, path+"/fail", "{}").Code)
+	r.err = &normalize.Error{Code: normalize.InvalidState, Outcome: normalize.NotSent, Msg: "no"}
+	for _, verb := range []string{"/retry", "/fail"} {
+		requireProblem(t, r.call(t, http.MethodPost, path+verb, ""), 409, normalize.InvalidState)
+		requireProblem(t, newRig(t).call(t, http.MethodPost, path+verb, `{"x":1}`), 400, normalize.UnknownMember)
+	}
 }
 
 func TestReads(t *testing.T) {

@@ -75,6 +75,19 @@ func newProblem(err error, requestID string, keyed bool) problem {
 	return p
 }
 
+// withFields tells of a missing idempotency key together with what else is wrong.
+func withFields(keyErr, decodeErr error, fields []normalize.FieldError) error {
+	if e, ok := errors.AsType[*normalize.Error](decodeErr); ok {
+		fields = e.Fields
+	}
+	if len(fields) == 0 {
+		return keyErr
+	}
+	out := *classified(keyErr)
+	out.Fields = append([]normalize.FieldError{{Code: out.Code, Message: `header "Idempotency-Key" is required`}}, fields...)
+	return &out
+}
+
 // retryOf is what the caller may do. Reads, patches and deletes have no key, and
 // repeating them does no harm: what a create may do with its key, they may do without.
 func retryOf(e *normalize.Error, keyed bool) normalize.Retry {

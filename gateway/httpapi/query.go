@@ -40,11 +40,6 @@ func checkQuery(u *url.URL, op operation) []normalize.FieldError {
 			})
 		}
 	}
-	for _, name := range op.required {
-		if !values.Has(name) {
-			errs = append(errs, normalize.FieldError{Code: normalize.MissingField, Message: "query parameter " + strconv.Quote(name) + " is required"})
-		}
-	}
 	return errs
 }
 
@@ -88,6 +83,8 @@ func checkValue(name, v string) (normalize.Code, string) {
 		return when(v != "true" && v != "false", normalize.InvalidField, "must be true or false")
 	case "read":
 		return when(v != "live" && v != "stored", normalize.InvalidField, "must be live or stored")
+	case "state":
+		return when(v != "unknown" && v != "manual", normalize.InvalidField, "must be unknown or manual")
 	case "scope":
 		return when(v != "provider" && v != "vault" && v != "gateway", normalize.InvalidField, "must be provider, vault or gateway")
 	case "sort":

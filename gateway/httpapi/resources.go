@@ -18,7 +18,7 @@ func (a *API) GetCustomer(c echo.Context, id CustomerID) error {
 }
 
 // PutCustomer says where a customer is known.
-func (a *API) PutCustomer(c echo.Context, id CustomerID) error {
+func (a *API) PutCustomer(c echo.Context, id CustomerID, _ PutCustomerParams) error {
 	n, err := readBody(c, a.maxBody, mediaJSON)
 	if err != nil {
 		return err
@@ -27,38 +27,7 @@ func (a *API) PutCustomer(c echo.Context, id CustomerID) error {
 	if err != nil {
 		return err
 	}
-	customer, created, err := a.service.PutCustomer(c.Request().Context(), tenant(c), in)
-	if err != nil {
-		return err
-	}
-	if !created {
-		return ok(c, customer)
-	}
-	c.Response().Header().Set("Location", "/v1/customers/"+customer.ID)
-	writeJSON(c, http.StatusCreated, mediaJSON, customer)
-	return nil
-}
-
-// GetOperation reads what became of a create.
-func (a *API) GetOperation(c echo.Context, id string) error {
-	op, err := a.service.Operation(c.Request().Context(), tenant(c), id)
-	if err != nil {
-		return err
-	}
-	return ok(c, op)
-}
-
-// FindOperation reads what became of the create with an idempotency key.
-func (a *API) FindOperation(c echo.Context, params FindOperationParams) error {
-	key, valid := parseIdempotencyKey(params.IdempotencyKey)
-	if !valid {
-		return invalidKey("the idempotency key must be 1 to 255 visible ASCII characters, bare or as a quoted string")
-	}
-	op, err := a.service.OperationByKey(c.Request().Context(), tenant(c), key)
-	if err != nil {
-		return err
-	}
-	return ok(c, op)
+	return a.change(c, gateway.PutCustomer{Input: in})
 }
 
 // ListProviders lists the configured providers.

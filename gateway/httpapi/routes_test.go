@@ -121,8 +121,10 @@ func requests() map[string]struct{ method, path, body string } {
 		"getCustomer":             {http.MethodGet, "/v1/customers/cus-42", ""},
 		"putCustomer":             {http.MethodPut, "/v1/customers/cus-42", `{"provider_references":{"bigcommerce-main":"1"}}`},
 		"listCustomerInstruments": {http.MethodGet, "/v1/customers/cus-42/instruments", ""},
-		"findOperation":           {http.MethodGet, "/v1/operations?idempotency_key=k", ""},
+		"findOperations":          {http.MethodGet, "/v1/operations?idempotency_key=k", ""},
 		"getOperation":            {http.MethodGet, "/v1/operations/" + exampleID, ""},
+		"retryOperation":          {http.MethodPost, "/v1/operations/" + exampleID + "/retry", ""},
+		"failOperation":           {http.MethodPost, "/v1/operations/" + exampleID + "/fail", ""},
 		"listProviders":           {http.MethodGet, "/v1/providers", ""},
 		"getProvider":             {http.MethodGet, "/v1/providers/cybersource-us", ""},
 	}

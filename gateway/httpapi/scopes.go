@@ -32,10 +32,9 @@ const public Scope = ""
 // operation is what the middleware must know of one of the document's operations.
 type operation struct {
 	scope     Scope
-	keyed     bool     // repeating it is safe with the same idempotency key, or keys
-	keyHeader bool     // that key is the request's header
+	keyed     bool     // repeating it is safe with the same idempotency key, or keys, only
+	keyHeader bool     // that key is in the request's header; unless keyed it may be left out
 	query     []string // the parameters that it knows; all others are refused
-	required  []string // those of query that must be there
 }
 
 // operations names every operation of the document. One that is missing here is
@@ -50,15 +49,17 @@ func operations() map[string]operation {
 		"importInstruments":       {scope: InstrumentsWrite, keyed: true},
 		"bulkDeleteInstruments":   {scope: InstrumentsWrite},
 		"getInstrument":           {scope: InstrumentsRead, query: []string{"read"}},
-		"updateInstrument":        {scope: InstrumentsWrite},
-		"deleteInstrument":        {scope: InstrumentsWrite, query: []string{"scope"}},
-		"deactivateInstrument":    {scope: InstrumentsWrite},
-		"activateInstrument":      {scope: InstrumentsWrite},
+		"updateInstrument":        {scope: InstrumentsWrite, keyHeader: true},
+		"deleteInstrument":        {scope: InstrumentsWrite, keyHeader: true, query: []string{"scope"}},
+		"deactivateInstrument":    {scope: InstrumentsWrite, keyHeader: true},
+		"activateInstrument":      {scope: InstrumentsWrite, keyHeader: true},
 		"getCustomer":             {scope: CustomersRead},
-		"putCustomer":             {scope: CustomersWrite},
+		"putCustomer":             {scope: CustomersWrite, keyHeader: true},
 		"listCustomerInstruments": {scope: InstrumentsRead, query: []string{"limit", "cursor"}},
-		"findOperation":           {scope: InstrumentsRead, query: []string{"idempotency_key"}, required: []string{"idempotency_key"}},
+		"findOperations":          {scope: InstrumentsRead, query: []string{"idempotency_key", "state", "limit", "cursor"}},
 		"getOperation":            {scope: InstrumentsRead},
+		"retryOperation":          {scope: InstrumentsWrite},
+		"failOperation":           {scope: InstrumentsWrite},
 		"listProviders":           {scope: ProvidersRead},
 		"getProvider":             {scope: ProvidersRead},
 		"getDocument":             {scope: public},

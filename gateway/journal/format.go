@@ -173,7 +173,7 @@ func (s *sealer) sum(frame []byte) uint32 {
 func (e Entry) encode() []byte {
 	b := make([]byte, 0, entryHead+len(e.Key)+len(e.Value))
 	b = append(b, frameEntry)
-	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMicro())) //nolint:gosec // a time of today
+	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMicro()))
 	b = binary.BigEndian.AppendUint64(b, e.Version)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(e.Key))) //nolint:gosec // at most MaxName
 	b = append(b, e.Key...)

@@ -28,8 +28,9 @@ type Config struct {
 	Sync bool
 	// MaxBytes is how large a file may grow before the next one is begun; default 256 MiB.
 	MaxBytes int64
-	// OnError is told of entries that were given to the operating system and could
-	// not be brought to the disk: a backup should be made. Optional.
+	// OnError is told of entries that the store has and the journal has lost, for the
+	// next backup to save: those that the operating system took and could not bring
+	// to the disk, and those that no room was found for until the end. Optional.
 	OnError func(error)
 }
 
@@ -46,6 +47,7 @@ type Journal struct {
 	config  Config
 	create  func(name string) (file, error)
 	commits *groupcommit.Committer[[]byte]
+	debts   debts
 	stop    chan struct{}
 	stopped chan struct{}
 
@@ -64,6 +66,7 @@ type file interface {
 
 // output is the file that is being written.
 type output struct {
+	name   string
 	file   file
 	sealer *sealer
 	number uint64 // of the next frame
@@ -126,7 +129,7 @@ func (j *Journal) begin() (*output, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), ignoreMissing(os.Remove(unready)))
 	}
-	return &output{file: f, sealer: s, size: int64(len(s.head))}, nil
+	return &output{name: name, file: f, sealer: s, size: int64(len(s.head))}, nil
 }
 
 func ignoreMissing(err error) error {
@@ -146,11 +149,13 @@ func SyncFolder(name string) error {
 }
 
 // Append writes an entry. If it fails the entry may be in the journal or not; to
-// append it again is harmless.
+// append it again is harmless, and is done about every second until it succeeds.
 func (j *Journal) Append(ctx context.Context, e Entry) error {
 	if err := j.commits.Do(ctx, e.encode()); err != nil {
+		j.debts.add(e)
 		return failed("append", err)
 	}
+	j.debts.paid(e)
 	return nil
 }
 
@@ -169,12 +174,8 @@ func (j *Journal) write(batch [][]byte) error {
 			return err
 		}
 	}
-	if j.out == nil {
-		out, err := j.begin()
-		if err != nil {
-			return err
-		}
-		j.out = out
+	if err := j.needFile(); err != nil {
+		return err
 	}
 	if err := j.out.append(batch); err != nil {
 		return errors.Join(err, j.abandon(j.out.size))
@@ -185,6 +186,28 @@ func (j *Journal) write(batch [][]byte) error {
 	j.out.dirty = false
 	if err := j.out.file.Sync(); err != nil {
 		return errors.Join(err, j.abandon(-1))
+	}
+	return nil
+}
+
+// needFile begins a file if there is none. The caller holds mu.
+func (j *Journal) needFile() (err error) {
+	if j.out == nil {
+		j.out, err = j.begin()
+	}
+	return err
+}
+
+// ready fails if a file is needed and cannot be made: what cannot be kept should not
+// be begun.
+func (j *Journal) ready() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return failed("append", errClosed)
+	}
+	if err := j.needFile(); err != nil {
+		return failed("append", err)
 	}
 	return nil
 }
@@ -221,7 +244,11 @@ func (j *Journal) abandon(size int64) error {
 	if size >= 0 {
 		errs = append(errs, out.file.Truncate(size), out.file.Sync())
 	}
-	return errors.Join(append(errs, out.file.Close())...)
+	errs = append(errs, out.file.Close())
+	if out.number == 0 { // a full disk should not fill with headers
+		errs = append(errs, os.Remove(out.name))
+	}
+	return errors.Join(errs...)
 }
 
 // keepSyncing brings to the disk what was written without waiting for it.
@@ -234,10 +261,27 @@ func (j *Journal) keepSyncing() {
 		case <-j.stop:
 			return
 		case <-t.C:
-			if err := j.syncNow(); err != nil && j.config.OnError != nil {
-				j.config.OnError(failed("sync", err))
+			if err := j.syncNow(); err != nil {
+				j.tell(failed("sync", err))
 			}
+			j.payDebts()
 		}
+	}
+}
+
+func (j *Journal) tell(err error) {
+	if j.config.OnError != nil {
+		j.config.OnError(err)
+	}
+}
+
+// payDebts appends what could not be appended before, as far as there is room now.
+func (j *Journal) payDebts() {
+	for _, e := range j.debts.list() {
+		if j.commits.Do(context.Background(), e.encode()) != nil {
+			return
+		}
+		j.debts.paid(e)
 	}
 }
 
@@ -265,6 +309,7 @@ func (j *Journal) syncNow() error {
 
 // Close ends the file in order. Closing twice is harmless.
 func (j *Journal) Close() error {
+	j.payDebts()
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
@@ -278,6 +323,9 @@ func (j *Journal) Close() error {
 	j.mu.Unlock()
 	close(j.stop)
 	<-j.stopped
+	if left := j.debts.count(); left > 0 {
+		j.tell(failed("close", fmt.Errorf("%d entries are in the store and could not be appended", left)))
+	}
 	if err != nil {
 		return failed("close", err)
 	}

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,6 +50,13 @@ func (d *disk) set(change func(d *disk)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d)
+}
+
+// count is how often a file was synced.
+func (d *disk) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.syncs
 }
 
 func (f *diskFile) Write(b []byte) (int, error) {
@@ -177,6 +185,17 @@ func TestAfterAFullDiskTheNextAppendBeginsAFile(t *testing.T) {
 	require.Len(t, files(t, j.config.Folder), 2)
 }
 
+func TestAFullDiskDoesNotFillWithHeaders(t *testing.T) {
+	t.Parallel()
+	d := newDisk()
+	j := openOn(t, d, Config{Sync: true})
+	for range 10 {
+		d.set(func(d *disk) { d.room = 60 }) // a header, and half a frame
+		require.ErrorIs(t, j.Append(t.Context(), testEntry(1)), syscall.ENOSPC)
+	}
+	require.Empty(t, files(t, j.config.Folder))
+}
+
 func TestAFailedSyncFailsTheAppend(t *testing.T) {
 	t.Parallel()
 	d := newDisk()
@@ -225,25 +244,68 @@ func TestWithoutSyncTheDiskFollowsWithinASecond(t *testing.T) {
 		d := newDisk()
 		var told error
 		j := openOn(t, d, Config{Folder: folder, OnError: func(err error) { told = err }})
-		d.syncs = 0
+		d.set(func(d *disk) { d.syncs = 0 })
 		require.NoError(t, j.Append(t.Context(), testEntry(0)))
-		require.Zero(t, d.syncs)
+		require.Zero(t, d.count())
 		time.Sleep(syncEvery + time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, 1, d.syncs)
+		require.Equal(t, 1, d.count())
 		time.Sleep(10 * syncEvery)
 		synctest.Wait()
-		require.Equal(t, 1, d.syncs, "nothing was written")
+		require.Equal(t, 1, d.count(), "nothing was written")
 
-		d.noSync = true
+		d.set(func(d *disk) { d.noSync = true })
 		require.NoError(t, j.Append(t.Context(), testEntry(1)))
 		time.Sleep(syncEvery)
 		synctest.Wait()
 		require.ErrorIs(t, told, syscall.EIO)
-		d.noSync = false
+		d.set(func(d *disk) { d.noSync = false })
 		require.NoError(t, j.Append(t.Context(), testEntry(2)))
 		require.Len(t, files(t, folder), 2, "the file whose sync failed is not written any more")
 		require.NoError(t, j.Close())
+	})
+}
+
+func TestWhatCouldNotBeAppendedIsAppendedOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		var told error
+		j := openOn(t, d, Config{Folder: folder, Sync: true, OnError: func(err error) { told = err }})
+		d.set(func(d *disk) { d.room = 0 })
+		older, newer := testEntry(0), testEntry(0)
+		newer.Version++
+		for _, e := range []Entry{testEntry(1), newer, older} {
+			require.Error(t, j.Append(t.Context(), e))
+		}
+		time.Sleep(3 * syncEvery)
+		synctest.Wait()
+		require.Empty(t, readAll(t, folder))
+		d.set(func(d *disk) { d.room = -1 })
+		time.Sleep(syncEvery)
+		synctest.Wait()
+		require.ElementsMatch(t, []string{"key-000", "key-001"}, readAll(t, folder))
+		versions := map[string]uint64{}
+		for _, name := range files(t, folder) {
+			b, err := os.ReadFile(name)
+			require.NoError(t, err)
+			got, _, err := read(b, ring("k1"))
+			require.NoError(t, err)
+			for _, e := range got {
+				versions[e.Key] = e.Version
+			}
+		}
+		require.Equal(t, newer.Version, versions[newer.Key], "the later state, though it came first")
+		time.Sleep(3 * syncEvery)
+		synctest.Wait()
+		require.Len(t, readAll(t, folder), 2, "once")
+		require.NoError(t, told)
+
+		d.set(func(d *disk) { d.room = 0 })
+		require.Error(t, j.Append(t.Context(), testEntry(2)))
+		require.NoError(t, j.Close())
+		require.ErrorContains(t, told, "1 entries are in the store and could not be appended")
 	})
 }
 
@@ -273,8 +335,11 @@ func TestAWriteThatIsNotInTheJournalFailsAndIsRepeatable(t *testing.T) {
 		require.ErrorIs(t, err, gateway.ErrStore)
 		require.ErrorIs(t, err, syscall.ENOSPC)
 	}
-	loaded, err := s.Load(t.Context(), "k")
+	_, err := s.Write(t.Context(), gateway.Write{Key: "other", Value: []byte("one"), Nonce: "a"})
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	loaded, err := s.Load(t.Context(), "k", "other")
 	require.NoError(t, err, "what needs no journal works")
+	require.Zero(t, loaded.Entries[1].Version, "what cannot be kept is not begun")
 	require.Equal(t, uint64(1), loaded.Entries[0].Version)
 	d.set(func(d *disk) { d.room = -1 })
 	out, err := s.Write(t.Context(), w)
@@ -326,4 +391,29 @@ func TestWhatTheStoreCanDoBesidesIsKept(t *testing.T) {
 	require.Equal(t, time.Unix(1, 0), f.ForgotAt())
 	_, ok = Wrap(struct{ gateway.Store }{}, j).(gateway.Forgetful)
 	require.False(t, ok, "a store that cannot forget does not pretend to")
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for name, config := range map[string]Config{"each synced": {Sync: true}, "synced every second": {}} {
+		for _, writers := range []int{1, 32} {
+			b.Run(fmt.Sprintf("%s, %d writers", name, writers), func(b *testing.B) {
+				j := openOn(b, newDisk(), config)
+				e := testEntry(0)
+				e.Value = make([]byte, 1500)
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range writers {
+					wg.Go(func() {
+						for range max(1, b.N/writers) {
+							if err := j.Append(b.Context(), e); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
 }

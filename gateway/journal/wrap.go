@@ -10,7 +10,7 @@ import (
 
 // Wrap returns a store that appends to the journal every entry that is written for
 // ever, before the write is answered. If that fails the write fails, though the
-// store has it; when it is tried again with the same nonce, the entry is appended.
+// store may have it; when it is tried again with the same nonce, the entry is appended.
 // To close it closes both. What else the store can do, it can do.
 func Wrap(s gateway.Store, j *Journal) gateway.Store {
 	w := &journaled{Store: s, journal: j}
@@ -28,8 +28,14 @@ type journaled struct {
 	journal *Journal
 }
 
-// Write implements [gateway.Store].
+// Write implements [gateway.Store]. While the disk is full nothing is written to the
+// store either; only the first write that fails so is there without being here.
 func (s *journaled) Write(ctx context.Context, w gateway.Write) (gateway.Written, error) {
+	if w.TTL == 0 {
+		if err := s.journal.ready(); err != nil {
+			return gateway.Written{}, err
+		}
+	}
 	out, err := s.Store.Write(ctx, w)
 	if err != nil || !out.Applied || w.TTL > 0 {
 		return out, err

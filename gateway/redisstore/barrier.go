@@ -14,9 +14,9 @@ import (
 // waits for nothing.
 //
 // The command stands behind the write in the same pipeline, on the same connection:
-// Redis answers it once everything that this connection did and saw before it is
-// where it should be. So it costs no round trip, and a write that met another's
-// entry, or its own from an earlier try, waits for that one too.
+// Redis answers it once everything that this connection wrote before it is where it
+// should be, and all that came before that. So it costs no round trip, and a write
+// that met another's entry, or its own from an earlier try, waits for that one too.
 type barrier struct {
 	fsync    bool // WAITAOF: the master and the replicas have it on disk
 	replicas int  // how many have it
@@ -32,10 +32,21 @@ type durably struct{}
 // durable marks the pipelines of ctx as those of a write, which ends behind the
 // barrier, if there is one.
 func (b barrier) durable(ctx context.Context) context.Context {
-	if !b.fsync && b.replicas == 0 {
+	if !b.stands() {
 		return ctx
 	}
 	return context.WithValue(ctx, durably{}, true)
+}
+
+func (b barrier) stands() bool { return b.fsync || b.replicas > 0 }
+
+// always is what a script is told: 1 if it must write so that there is something to
+// wait for.
+func (b barrier) always() int {
+	if b.stands() {
+		return 1
+	}
+	return 0
 }
 
 // command returns what to queue behind the commands for one server; nil if nothing
@@ -51,15 +62,14 @@ func (b barrier) command(ctx context.Context, cmds []redis.Cmder) redis.Cmder {
 }
 
 func writes(cmd redis.Cmder) bool {
-	switch cmd.Name() {
-	case "evalsha", "eval", "zadd", "zrem":
-		return true
-	}
-	return false
+	return cmd.Name() == "evalsha" || cmd.Name() == "eval"
 }
 
-// check returns what the barrier's reply lacks.
+// check returns what the barrier's reply lacks; nil if none was asked for.
 func (b barrier) check(reply redis.Cmder) error {
+	if reply == nil {
+		return nil
+	}
 	if err := reply.Err(); err != nil {
 		return fmt.Errorf("%w: %w", errShort, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -38,7 +39,9 @@ func (s *Store) check(ctx context.Context, master *redis.Client) (findings, erro
 	if info["role"] == "slave" {
 		return findings{}, &setupError{text: "the server is a replica and cannot be written: give the master's address, or use Sentinel"}
 	}
-	s.lineage.saw(master.Options().Addr, info)
+	if s.cluster {
+		s.lineage.saw(master.Options().Addr, info)
+	}
 	var f findings
 	if policy := info["maxmemory_policy"]; policy != "noeviction" {
 		f.warn("maxmemory-policy is %q, so Redis may throw records away when its memory is full: set it to noeviction", policy)
@@ -50,6 +53,9 @@ func (s *Store) check(ctx context.Context, master *redis.Client) (findings, erro
 		f.warn("appendonly is off, so a restart of Redis loses records: set appendonly yes")
 	}
 	if s.durability == Strict {
+		if err := master.Wait(ctx, 0, time.Millisecond).Err(); err != nil {
+			return findings{}, err
+		}
 		f.replication(info, s.barrier.replicas)
 		f.fsync = master.Do(ctx, "WAITAOF", 0, 0, 1).Err() == nil
 	}

@@ -21,6 +21,18 @@
 // same write is tried again, and two writers of one entry may reach an index in
 // the other order; so whoever reads an index checks what it says against the
 // entries, and an index can be rebuilt from them.
+//
+// # Durability
+//
+// Under [Strict] a WAITAOF (Redis 7.2 and later) or a WAIT stands behind what a write
+// sends to each server, in the same pipeline. If it falls short the write is an error,
+// may have happened, and can be sent again. Before 7.2 the reply itself comes after the
+// master's fsync (appendfsync always), and replicas confirm what they have in memory.
+// Load and Scan wait for nothing: they may show what is not durable yet. Where memory
+// is full a write that would only find another's entry is refused, too.
+//
+// A restart and a failover are noticed by the master's replication id: see
+// [Store.ForgotAt].
 package redisstore
 
 import (
@@ -197,7 +209,7 @@ func (c Config) barrier() barrier {
 		return barrier{}
 	}
 	// Half of what a reply may take, so that the server says how many there were.
-	b := barrier{replicas: max(c.Replicas, 0), timeout: orDefault(c.ReadTimeout) / 2}
+	b := barrier{replicas: max(c.Replicas, 0), timeout: max(orDefault(c.ReadTimeout)/2, time.Millisecond)} // 0 would be for ever
 	if c.Replicas == 0 && !c.alone() {
 		b.replicas = 1
 	}

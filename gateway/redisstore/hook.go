@@ -45,24 +45,22 @@ func (h hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 			batch = append(batch, wait)
 		}
 		err := next(ctx, batch)
-		if info != nil && info.Err() == nil {
-			h.store.lineage.saw(h.node, parseInfo(info.Val()))
-		}
-		if wait == nil {
-			return err
+		if info != nil {
+			h.store.lineage.told(h.node, info)
 		}
 		short := h.store.barrier.check(wait)
-		if short == nil {
-			return err
-		}
+		failed := false
 		for _, cmd := range cmds {
-			if cmd.Err() == nil {
+			switch {
+			case cmd.Err() != nil:
+				failed = true
+			case short != nil:
 				cmd.SetErr(short)
 			}
 		}
-		if err == nil {
-			err = short
+		if failed {
+			return err
 		}
-		return err
+		return short // err can only be that of what was added
 	}
 }

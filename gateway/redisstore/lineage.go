@@ -23,7 +23,8 @@ const lineageAge = time.Second
 // history an id, and a new one when it was restarted, or made a master: then it may
 // lack what was acknowledged last. The id also changes when a master without replicas
 // gets one, or has been without for an hour; that is taken for the same, which costs
-// some look-ups.
+// some look-ups. A known id in place of another is a former master that some still
+// take for one, and lacks what was written since.
 //
 // The id is asked for on every new connection before it is used, and once a second
 // behind what is sent anyway: a Cluster makes a replica a master and keeps its
@@ -31,8 +32,10 @@ const lineageAge = time.Second
 type lineage struct {
 	mu      sync.Mutex
 	known   map[string]bool      // ids
+	current map[string]string    // by node: the id that it had last
 	checked map[string]time.Time // by node: when it last said that it is a master
 	opened  bool                 // ids that are met from now on are new
+	blind   bool                 // the user may not call INFO, of which Open warned
 	forgot  time.Time
 
 	unsaved []string  // ids that are not in the store yet
@@ -41,7 +44,7 @@ type lineage struct {
 }
 
 func newLineage() *lineage {
-	return &lineage{known: make(map[string]bool), checked: make(map[string]time.Time)}
+	return &lineage{known: make(map[string]bool), current: make(map[string]string), checked: make(map[string]time.Time)}
 }
 
 // open ends the time in which ids that are met are old. A store that cannot be
@@ -63,8 +66,12 @@ func (l *lineage) open(err error) error {
 func (l *lineage) due(node string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.opened && time.Since(l.checked[node]) > lineageAge
+	return l.opened && !l.blind && time.Since(l.checked[node]) > lineageAge
 }
+
+// someNode is a node of a Cluster of which it is not known which. Where there is one
+// master at a time, all its places are the node "".
+const someNode = "?"
 
 // saw takes in what a server says of its replication.
 func (l *lineage) saw(node string, info map[string]string) {
@@ -74,25 +81,45 @@ func (l *lineage) saw(node string, info map[string]string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.checked[node] = time.Now()
-	if l.known[id] {
-		return
+	changed := !l.known[id]
+	if changed {
+		l.known[id] = true
+		l.unsaved = append(l.unsaved, id)
 	}
-	l.known[id] = true
-	l.unsaved = append(l.unsaved, id)
-	if l.opened {
+	if node != someNode {
+		l.checked[node] = time.Now()
+		changed = changed || l.current[node] != "" && l.current[node] != id
+		l.current[node] = id
+	}
+	if changed && l.opened {
 		l.forgot = time.Now()
 	}
 }
 
+// told takes in the reply to INFO replication.
+func (l *lineage) told(node string, info *redis.StringCmd) {
+	switch err := info.Err(); {
+	case err == nil:
+		l.saw(node, parseInfo(info.Val()))
+	case redis.IsPermissionError(err):
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.blind = true
+	}
+}
+
 // connected asks a new connection's server, before the connection is used.
-func (l *lineage) connected(ctx context.Context, cn *redis.Conn) error {
+func (s *Store) connected(ctx context.Context, cn *redis.Conn) error {
 	text, err := cn.Info(ctx, "replication").Result()
 	if _, refused := errors.AsType[redis.Error](err); refused {
-		return nil // INFO is forbidden: Open warned
+		return nil // a Sentinel may refuse it, too
 	}
 	if err == nil {
-		l.saw("", parseInfo(text))
+		node := ""
+		if s.cluster {
+			node = someNode
+		}
+		s.lineage.saw(node, parseInfo(text))
 	}
 	return err
 }

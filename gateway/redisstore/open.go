@@ -7,9 +7,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// clusterAge is for how long the roles of a Cluster's nodes are taken to be what they
+// were. The client asks again by itself when a node sends it elsewhere, but not when
+// a node is gone: by its default it would keep to a dead master for a minute.
+const clusterAge = time.Second
 
 // Store is a [gateway.Store] in Redis.
 type Store struct {
@@ -36,7 +42,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		cluster: c.Cluster, prefix: c.KeyPrefix, durability: c.Durability, scripts: newScripts(),
 		barrier: c.barrier(), alone: c.alone(), lineage: newLineage(),
 	}
-	o.OnConnect = s.lineage.connected
+	o.OnConnect = s.connected
 	if s.prefix == "" {
 		s.prefix = defaultPrefix
 	}
@@ -45,7 +51,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	switch {
 	case c.Cluster:
-		s.client = redis.NewClusterClient(o.Cluster())
+		cluster := o.Cluster()
+		cluster.ClusterStateReloadInterval = clusterAge
+		s.client = redis.NewClusterClient(cluster)
 	case c.MasterName != "":
 		s.client = redis.NewFailoverClient(o.Failover())
 	default:
@@ -124,7 +132,7 @@ func explain(err error, where string) error {
 		redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "ERR invalid password"):
 		hint = "the server refuses the credentials: check Username and Password"
 	case redis.IsPermissionError(err):
-		hint = "the user lacks a permission: it needs +@read +@write +@scripting +ping and the keys of KeyPrefix"
+		hint = "the user lacks a permission: it needs +@read +@write +@scripting +ping +info, for strict +wait +waitaof +config|get too, and the keys of KeyPrefix"
 	case strings.Contains(err.Error(), "DB index is out of range"):
 		hint = "the server has no such database: choose a lower number in URL, or raise the server's databases"
 	case redis.HasErrorPrefix(err, "LOADING"):

@@ -19,7 +19,9 @@ import (
 
 func TestMain(m *testing.M) {
 	SilenceClient()
-	goleak.VerifyTestMain(m)
+	// The client looks every second whether a server that was away is back, and whether
+	// it was closed itself.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
 // open opens a store and closes it when the test ends.

@@ -10,8 +10,11 @@ import (
 // indexes only then. A write that finds its own nonce at the version it was to
 // make has been applied before and its reply was lost: go-redis sends a request
 // again in that case, and so may the gateway. It is reported as applied, and its
-// index changes are made once more, which completes them if they are missing. Its
-// nonce is written once more too: WAIT is promised for writes of its own connection.
+// index changes are made once more, which completes them if they are missing.
+//
+// What waits for replicas must write, whatever it finds: since Redis 7.2 WAIT only
+// waits for what its own connection wrote. So in strict each script writes what is
+// there already, where it would change nothing: what it found may be as new.
 //
 // The new version is an argument and not computed here: Lua's numbers are
 // doubles. All fields go in one HSET, so that a server that is out of memory
@@ -20,7 +23,7 @@ import (
 // KEYS: the entry; the index of each change; the claim of each release.
 // ARGV: expected version, next version, nonce, life in ms or 0, data, number of
 // removals, number of additions; the member of each change, removals first; the
-// owner of each release.
+// owner of each release; and last, 1 in strict.
 // Returns {applied, version, seconds, microseconds, data if not applied}.
 const casSource = `
 local now = redis.call('TIME')
@@ -34,6 +37,9 @@ if version == ARGV[1] then
     redis.call('PEXPIRE', KEYS[1], ARGV[4])
   end
 elseif version ~= ARGV[2] or entry[2] ~= ARGV[3] then
+  if ARGV[#ARGV] == '1' and entry[1] then
+    redis.call('HSET', KEYS[1], 'v', entry[1])
+  end
   return {0, version, now[1], now[2], redis.call('HGET', KEYS[1], 'd')}
 else
   redis.call('HSET', KEYS[1], 'n', ARGV[3])
@@ -57,15 +63,43 @@ const claimSource = `
 if redis.call('SETNX', KEYS[1], ARGV[1]) == 1 then
   return ARGV[1]
 end
-return redis.call('GET', KEYS[1])
+local owner = redis.call('GET', KEYS[1])
+if ARGV[2] == '1' then
+  redis.call('SET', KEYS[1], owner)
+end
+return owner
 `
 
 // releaseSource gives a claim up if its owner still holds it.
 const releaseSource = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+local owner = redis.call('GET', KEYS[1])
+if owner == ARGV[1] then
   return redis.call('DEL', KEYS[1])
 end
+if ARGV[2] == '1' then
+  redis.call('SET', KEYS[1], owner or '')
+  if not owner then
+    redis.call('DEL', KEYS[1])
+  end
+end
 return 0
+`
+
+// indexSource adds a member to an index (ARGV[2] is 1) or takes it away (0).
+const indexSource = `
+local function change(add)
+  if add then
+    return redis.call('ZADD', KEYS[1], 0, ARGV[1])
+  end
+  return redis.call('ZREM', KEYS[1], ARGV[1])
+end
+local add = ARGV[2] == '1'
+local changed = change(add)
+if changed == 0 and ARGV[3] == '1' then
+  change(not add)
+  change(add)
+end
+return changed
 `
 
 // clockSource runs on the node that owns KEYS[1], where a bare TIME would go to
@@ -73,15 +107,18 @@ return 0
 // It is shorter than its hash, so it is always sent in full.
 const clockSource = `return redis.call('TIME')`
 
-type scripts struct{ cas, claim, release *redis.Script }
+type scripts struct{ cas, claim, release, index *redis.Script }
 
 func newScripts() scripts {
-	return scripts{cas: redis.NewScript(casSource), claim: redis.NewScript(claimSource), release: redis.NewScript(releaseSource)}
+	return scripts{
+		cas: redis.NewScript(casSource), claim: redis.NewScript(claimSource),
+		release: redis.NewScript(releaseSource), index: redis.NewScript(indexSource),
+	}
 }
 
 // load puts the scripts into one server's cache.
 func (s scripts) load(ctx context.Context, client redis.Scripter) error {
-	for _, script := range []*redis.Script{s.cas, s.claim, s.release} {
+	for _, script := range []*redis.Script{s.cas, s.claim, s.release, s.index} {
 		if err := script.Load(ctx, client).Err(); err != nil {
 			return err
 		}

@@ -64,6 +64,7 @@ func (s *Store) queueWrite(ctx context.Context, p redis.Pipeliner, w gateway.Wri
 			keys, args = append(keys, s.claimKey(c.Key)), append(args, c.Owner)
 		}
 	}
+	args = append(args, s.barrier.always())
 	replies := writeReplies{
 		cas:    run(ctx, p, s.scripts.cas, full, keys, args...),
 		claims: make([]*redis.Cmd, len(w.Claims)),
@@ -103,7 +104,7 @@ func (r writeReplies) written(w gateway.Write) (gateway.Written, error) {
 
 func (s *Store) queueClaims(ctx context.Context, p redis.Pipeliner, claims []*redis.Cmd, w gateway.Write, full bool) {
 	for i, c := range w.Claims {
-		claims[i] = run(ctx, p, s.scripts.claim, full, []string{s.claimKey(c.Key)}, c.Owner)
+		claims[i] = run(ctx, p, s.scripts.claim, full, []string{s.claimKey(c.Key)}, c.Owner, s.barrier.always())
 	}
 }
 
@@ -125,13 +126,13 @@ func (s *Store) followUp(ctx context.Context, w gateway.Write, out *gateway.Writ
 	claims := make([]*redis.Cmd, len(w.Claims))
 	err := s.pipelined(ctx, func(p redis.Pipeliner, full bool) {
 		for _, m := range w.Remove {
-			p.ZRem(ctx, s.indexKey(m.Index), m.Member)
+			run(ctx, p, s.scripts.index, full, []string{s.indexKey(m.Index)}, m.Member, 0, s.barrier.always())
 		}
 		for _, m := range w.Add {
-			p.ZAdd(ctx, s.indexKey(m.Index), redis.Z{Member: m.Member})
+			run(ctx, p, s.scripts.index, full, []string{s.indexKey(m.Index)}, m.Member, 1, s.barrier.always())
 		}
 		for _, c := range w.Release {
-			run(ctx, p, s.scripts.release, full, []string{s.claimKey(c.Key)}, c.Owner)
+			run(ctx, p, s.scripts.release, full, []string{s.claimKey(c.Key)}, c.Owner, s.barrier.always())
 		}
 		if len(w.Release) > 0 {
 			s.queueClaims(ctx, p, claims, w, full)

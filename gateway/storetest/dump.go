@@ -26,6 +26,20 @@ func dump(tb testing.TB, s gateway.Store) map[string]gateway.Entry {
 	return out
 }
 
+// many writes entries, together, since one at a time waits for the disk each time.
+func many(tb testing.TB, s gateway.Store, n int, key func(i int) string) {
+	tb.Helper()
+	const writers = 64
+	require.NoError(tb, together(writers, func(w int) error {
+		for i := w; i < n; i += writers {
+			if _, err := s.Write(tb.Context(), gateway.Write{Key: key(i), Value: []byte("one"), Nonce: "a"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
 // dumpAll writes more entries than any store has on one page.
 func dumpAll(tb testing.TB, open Open) {
 	s := store(tb, open)
@@ -38,15 +52,19 @@ func dumpAll(tb testing.TB, open Open) {
 		})
 		want[key] = gateway.Entry{Value: []byte(value), Version: 1}
 	}
+	// Each key is the beginning of the next, so that none may be passed over at the
+	// end of a page.
+	key := func(i int) string { return strings.Repeat("k", i+1) }
+	many(tb, s, 600, key)
 	for i := range 600 {
-		keep(fmt.Sprintf("key %d", i), fmt.Sprint("value ", i))
+		want[key(i)] = gateway.Entry{Value: []byte("one"), Version: 1}
 	}
 	for _, key := range []string{"\x00", "\xff", "{", "}", "{}", "claim:{c}", "idx:{i}", "*", strings.Repeat("k", 1024)} {
 		keep(key, key+"\x00\xff")
 	}
 	keep("large", strings.Repeat("v", mib))
-	put(tb, s, gateway.Write{Key: "key 7", Expect: 1, Value: []byte("again"), Nonce: "b"})
-	want["key 7"] = gateway.Entry{Value: []byte("again"), Version: 2}
+	put(tb, s, gateway.Write{Key: "kkk", Expect: 1, Value: []byte("again"), Nonce: "b"})
+	want["kkk"] = gateway.Entry{Value: []byte("again"), Version: 2}
 	put(tb, s, gateway.Write{Key: "passing", Value: []byte("v"), Nonce: "a", TTL: time.Hour})
 
 	got := dump(tb, s)
@@ -60,24 +78,24 @@ func dumpWhileWriting(tb testing.TB, open Open) {
 	const entries = 800
 	s := store(tb, open)
 	key := func(i int) string { return fmt.Sprintf("key %04d", i) }
-	for i := range entries {
-		put(tb, s, gateway.Write{Key: key(i), Value: []byte("one"), Nonce: "a"})
-	}
+	many(tb, s, entries, key)
 	seen := map[string]uint64{}
 	n := 0
 	require.NoError(tb, s.Dump(tb.Context(), func(k string, e gateway.Entry) error {
 		seen[k] = max(seen[k], e.Version)
 		require.Equal(tb, map[uint64]string{1: "one", 2: "two"}[e.Version], string(e.Value), "a value with another version's number")
+		if n++; n%8 != 0 {
+			return nil
+		}
 		// Writes before and behind wherever the dump is.
 		for _, w := range []gateway.Write{
 			{Key: key((n * 7) % entries), Expect: 1, Value: []byte("two"), Nonce: "b"},
 			{Key: fmt.Sprintf("new %d", n), Value: []byte("one"), Nonce: "a"},
 		} {
-			if _, err := s.Write(tb.Context(), w); err != nil || n >= entries {
+			if _, err := s.Write(tb.Context(), w); err != nil {
 				return err
 			}
 		}
-		n++
 		return nil
 	}))
 	for i := range entries {

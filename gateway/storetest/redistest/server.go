@@ -64,7 +64,7 @@ func StartReplica(tb testing.TB, master *Server, args ...string) *Server {
 	tb.Helper()
 	host, port := master.hostPort(tb)
 	s := StartServer(tb, append([]string{"--replicaof", host, port}, args...)...)
-	s.awaitLink(tb)
+	s.awaitLink(tb, master)
 	return s
 }
 
@@ -79,10 +79,12 @@ func (s *Server) Stop() {
 }
 
 // Restart kills the server if it runs, and runs it again at the same address with
-// the files that it left. It returns once the server has read its data.
-func (s *Server) Restart(tb testing.TB) {
+// the files that it left, and with further arguments from now on. It returns once the
+// server has read its data.
+func (s *Server) Restart(tb testing.TB, args ...string) {
 	tb.Helper()
 	s.Stop()
+	s.argv = append(s.argv, args...)
 	if output, err := s.run(tb.Context()); err != nil {
 		tb.Fatalf("redis-server did not start again at %s: %v\n%s", s.Addr, err, output)
 	}
@@ -101,7 +103,7 @@ func (s *Server) Thaw(tb testing.TB) {
 	s.signal(tb, syscall.SIGCONT)
 }
 
-// Do sends one command to the server, over a connection of its own.
+// Do sends one command to the server, over a connection of its own. No reply is nil.
 func (s *Server) Do(tb testing.TB, args ...any) any {
 	tb.Helper()
 	reply, err := s.try(tb.Context(), args...)
@@ -114,24 +116,38 @@ func (s *Server) Do(tb testing.TB, args ...any) any {
 func (s *Server) try(ctx context.Context, args ...any) (any, error) {
 	c := s.client()
 	defer func() { _ = c.Close() }()
-	return c.Do(ctx, args...).Result()
+	reply, err := c.Do(ctx, args...).Result()
+	if errors.Is(err, redis.Nil) {
+		err = nil
+	}
+	return reply, err
 }
 
 // client tries everything once: the tests are about what fails.
 func (s *Server) client() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: s.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1, PoolSize: 1, ContextTimeoutEnabled: true,
+		Addr: s.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 	})
 }
 
-// awaitLink waits until a replica has its master's data.
-func (s *Server) awaitLink(tb testing.TB) {
+// awaitLink waits until a replica has its master's data, and the master counts on it.
+func (s *Server) awaitLink(tb testing.TB, master *Server) {
 	tb.Helper()
+	_, port := s.hostPort(tb)
 	await(tb, "the replica at "+s.Addr+" has its master's data", func() bool {
-		info, err := s.try(tb.Context(), "INFO", "replication")
-		text, ok := info.(string)
-		return err == nil && ok && strings.Contains(text, "master_link_status:up")
+		return strings.Contains(s.replication(tb), "master_link_status:up") &&
+			strings.Contains(master.replication(tb), "port="+port+",state=online")
 	})
+}
+
+func (s *Server) replication(tb testing.TB) string {
+	tb.Helper()
+	info, err := s.try(tb.Context(), "INFO", "replication")
+	text, ok := info.(string)
+	if err != nil || !ok {
+		return ""
+	}
+	return text
 }
 
 func (s *Server) hostPort(tb testing.TB) (host, port string) {

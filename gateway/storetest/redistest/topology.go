@@ -111,9 +111,9 @@ func StartClusterSet(tb testing.TB, masters, replicasEach int, args ...string) *
 			})
 		}
 	}
-	for _, replicas := range c.Replicas {
+	for i, replicas := range c.Replicas {
 		for _, replica := range replicas {
-			replica.awaitLink(tb)
+			replica.awaitLink(tb, c.Masters[i])
 		}
 	}
 	for _, s := range servers {
@@ -219,7 +219,7 @@ func StartSentinelSet(tb testing.TB, args ...string) *SentinelSet {
 		}))
 	}
 	for _, replica := range s.Servers[1:] {
-		replica.awaitLink(tb)
+		replica.awaitLink(tb, s.Servers[0])
 	}
 	for range 3 {
 		s.Sentinels = append(s.Sentinels, startSentinel(tb, s.Name, s.Servers[0].Addr, 2,

@@ -1,0 +1,15 @@
+package gateway
+
+// What the external tests of this package need of its insides.
+
+// DecodeRecord reads a record's durable form.
+func DecodeRecord(b []byte) (Record, error) { return decodeRecord(b) }
+
+// Live reports whether the instrument exists under the record's id.
+func (r Record) Live() bool { return r.live() }
+
+// Unfinished reports whether the record waits for somebody.
+func (r Record) Unfinished() bool { return r.unfinished() }
+
+// IndexDue is the index of what the reconciler must look at.
+const IndexDue = indexDue

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Restored says what became of an entry that was to be restored.
+type Restored int
+
+// What becomes of an entry.
+const (
+	RestoredNothing Restored = iota // the store has this state of it, or a later one
+	RestoredNew                     // the store did not have it
+	RestoredOver                    // the store had an earlier state, or another life of the same id
+)
+
+// maxRestoreTries bounds how often an entry is tried that others keep changing.
+const maxRestoreTries = 100
+
+// Restore brings an entry of a backup or a journal into the store, with its version
+// and, for a record, its index members and claims, unless the store's is as late.
+// Entries may come in any order and any number of times, and gateways may serve
+// meanwhile. With dryRun it says what it would do. Entries under one key must not
+// be restored at the same time, or what is said of them may be wrong.
+func Restore(ctx context.Context, store Store, key string, from Entry, dryRun bool) (Restored, error) {
+	state, err := restorable(key, from)
+	if err != nil {
+		return RestoredNothing, err
+	}
+	loaded, err := store.Load(ctx, key)
+	if err != nil {
+		return RestoredNothing, err
+	}
+	have := loaded.Entries[0]
+	for range maxRestoreTries {
+		w, next, changed, err := state.over(key, have)
+		if err != nil || !changed {
+			return RestoredNothing, err
+		}
+		done := RestoredOver
+		if have.Version == 0 {
+			done = RestoredNew
+		}
+		if dryRun {
+			return done, nil
+		}
+		res, err := store.Write(ctx, w)
+		if err != nil && pause(ctx, rewriteAfter) == nil {
+			res, err = store.Write(ctx, w) // its nonce makes that safe
+		}
+		if err != nil {
+			return RestoredNothing, err
+		}
+		if res.Applied {
+			return done, onePlaceEach(ctx, store, next, res.Owners)
+		}
+		have = res.Current
+	}
+	return RestoredNothing, errBusyEntry
+}
+
+var errBusyEntry = fmt.Errorf("%w: an entry is changed by others all the time: restore again", ErrStore)
+
+// restoring is an entry to be restored; record is nil if it is none.
+type restoring struct {
+	entry  Entry
+	record *stored
+}
+
+var errNoVersion = errors.New("an entry without a version cannot be restored")
+
+func restorable(key string, e Entry) (restoring, error) {
+	if e.Version == 0 {
+		return restoring{}, errNoVersion
+	}
+	if !ValidInstrumentID(key) {
+		return restoring{entry: e}, nil
+	}
+	rec, err := decodeRecord(e.Value)
+	if err != nil {
+		return restoring{}, err
+	}
+	if recordKey(rec.ID) != key {
+		return restoring{}, fmt.Errorf("%w: a record under another's key", ErrStore)
+	}
+	return restoring{entry: e, record: &stored{rec, e.Version}}, nil
+}
+
+// over is the write that makes the store's entry what it should be, and the record
+// that it holds then.
+func (r restoring) over(key string, have Entry) (w Write, next stored, changed bool, err error) {
+	if r.record == nil {
+		w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: r.entry.Version, Nonce: nonce()}
+		return w, stored{}, r.entry.Version > have.Version, nil
+	}
+	cur := stored{version: have.Version}
+	if have.Version > 0 {
+		if cur.Record, err = decodeRecord(have.Value); err != nil {
+			return w, next, false, err
+		}
+	}
+	if next, changed = merged(cur, *r.record); !changed {
+		return w, next, false, nil
+	}
+	w = recordWrite(cur, next)
+	if have.Version == 0 {
+		w.Value = r.entry.Value // as it was, to the byte
+	}
+	return w, next, true, nil
+}
+
+// recordWrite replaces a record, with all that follows from it. It claims all names
+// of next, in their order.
+func recordWrite(cur, next stored) Write {
+	w := Write{Key: recordKey(next.ID), Expect: cur.version, Version: next.version, Value: next.encode(), Nonce: nonce()}
+	var before []Member
+	if cur.version > 0 {
+		before = cur.members()
+	}
+	w.Add, w.Remove = indexChange(before, next.members())
+	for _, c := range next.Claims {
+		w.Claims = append(w.Claims, Claim{Key: c, Owner: next.ID})
+	}
+	for _, c := range cur.Claims {
+		if !slices.Contains(next.Claims, c) {
+			w.Release = append(w.Release, Claim{Key: c, Owner: next.ID})
+		}
+	}
+	return w
+}
