@@ -18,13 +18,11 @@ import (
 // operate runs `polyvault operations` against a gateway.
 func (g gateway) operate(t *testing.T, args ...string) (stdout, stderr string, ok bool) {
 	t.Helper()
-	bin, err := build()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), bin, append([]string{"operations", "--url", g.url}, args...)...)
+	cmd := exec.CommandContext(t.Context(), programs.Binary(t), append([]string{"operations", "--url", g.url}, args...)...)
 	cmd.Env = append(os.Environ(), "POLYVAULT_API_KEY="+g.key)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
+	err := cmd.Run()
 	return out.String(), errs.String(), err == nil
 }
 

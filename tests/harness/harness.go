@@ -62,9 +62,15 @@ func (ps *Programs) Main(m *testing.M) int {
 // Polyvault starts the built binary; it is killed when the test ends.
 func (ps *Programs) Polyvault(t *testing.T, env []string, args ...string) *Process {
 	t.Helper()
+	return ps.Start(t, ps.Binary(t), env, args...)
+}
+
+// Binary returns the path of the built binary.
+func (ps *Programs) Binary(t *testing.T) string {
+	t.Helper()
 	bin, err := ps.build()
 	require.NoError(t, err)
-	return ps.Start(t, bin, env, args...)
+	return bin
 }
 
 // Start starts a program in a folder of its own; it is killed when the test ends.
