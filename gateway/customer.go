@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/polyvault/polyvault/adapters"
@@ -14,13 +15,17 @@ import (
 
 // customer is where one of a tenant's customers is known.
 type customer struct {
-	Schema    int               `json:"schema"`
-	Tenant    string            `json:"tenant"`
-	ID        string            `json:"id"`
-	Refs      map[string]string `json:"refs"`             // provider name to its customer reference
-	Making    map[string]making `json:"making,omitempty"` // providers at which one is being made
-	CreatedAt time.Time         `json:"created_at"`
-	UpdatedAt time.Time         `json:"updated_at"`
+	Schema int               `json:"schema"`
+	Tenant string            `json:"tenant"`
+	ID     string            `json:"id"`
+	Refs   map[string]string `json:"refs"`             // provider name to its customer reference
+	Making map[string]making `json:"making,omitempty"` // providers at which one is being made
+	// Also are references at providers that were made while the store had lost this
+	// entry: what is stored under them is this customer's, too.
+	Also      map[string][]string `json:"also,omitempty"`
+	Skew      uint64              `json:"skew,omitempty"` // how far a restore set the store's version ahead of the entry's own
+	CreatedAt time.Time           `json:"created_at"`
+	UpdatedAt time.Time           `json:"updated_at"`
 }
 
 // making is a marker that one request is creating the customer at a provider, so
@@ -34,6 +39,29 @@ type making struct {
 // makingFor is how long a marker is left alone: as long as the call may take, and a
 // little for writing down what it gave.
 func (p *Provider) makingFor() time.Duration { return p.timeout + 2*time.Second }
+
+// at returns the customer's references at a provider: the one that is used, then others.
+func (c customer) at(provider string) []string {
+	var out []string
+	for _, ref := range append([]string{c.Refs[provider]}, c.Also[provider]...) {
+		if ref != "" && !slices.Contains(out, ref) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// known are the providers at which the customer has a reference.
+func (c customer) known() map[string]bool {
+	out := map[string]bool{}
+	for name := range c.Refs {
+		out[name] = true
+	}
+	for name := range c.Also {
+		out[name] = true
+	}
+	return out
+}
 
 type storedCustomer struct {
 	customer
@@ -112,8 +140,8 @@ func (s *Service) customerReference(ctx context.Context, p *Provider, tenant str
 	if err != nil {
 		return "", storeError("create", err)
 	}
-	if ref := cur.Refs[p.name]; ref != "" {
-		return ref, nil
+	if refs := cur.at(p.name); len(refs) > 0 {
+		return refs[0], nil
 	}
 	creator, err := as[adapters.CustomerCreator](p, "create_customer")
 	if err != nil {
@@ -242,9 +270,9 @@ func (s *Service) GetCustomer(ctx context.Context, tenant, id string) (normalize
 }
 
 func (c customer) shown() normalize.Customer {
-	refs := c.Refs
-	if refs == nil {
-		refs = map[string]string{}
+	refs := map[string]string{}
+	for name := range c.known() {
+		refs[name] = c.at(name)[0]
 	}
 	return normalize.Customer{Object: "customer", ID: c.ID, ProviderReferences: refs, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt}
 }

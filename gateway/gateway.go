@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -83,8 +84,9 @@ type Service struct {
 	promoteDefault bool
 	reconcileEvery time.Duration
 	settleTime     time.Duration
-	noShare        share     // of records whose provider is not configured
-	forgetful      Forgetful // the store, if it is; nil otherwise
+	noShare        share        // of records whose provider is not configured
+	forgetful      Forgetful    // the store, if it is; nil otherwise
+	vanishedAt     atomic.Int64 // when a record was found to be gone, Unix microseconds
 	clock          clock
 	recent         recent
 }
@@ -171,14 +173,18 @@ func storeError(op string, err error) *normalize.Error {
 	}
 }
 
-// afterEffect is a failure of the store after the provider has done its part: it
-// must not read as if nothing had happened.
+// afterEffect is a failure to record what the provider has done: it must not read as
+// if nothing had happened.
 func afterEffect(err error) error {
-	if err == nil || normalize.OutcomeOf(err) != normalize.NotSent {
+	gone := normalize.CodeOf(err) == normalize.InstrumentDeleted
+	if err == nil || normalize.OutcomeOf(err) != normalize.NotSent && !gone {
 		return err
 	}
 	out := *asError(err)
 	out.Outcome, out.Msg = normalize.Applied, "the provider did it, but the gateway could not record that: send the request again"
+	if gone {
+		out.Msg = "the provider did it, but the instrument was deleted meanwhile"
+	}
 	return &out
 }
 

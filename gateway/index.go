@@ -13,7 +13,11 @@ import (
 
 func recordKey(id string) string { return id }
 
-func customerEntryKey(tenant, customer string) string { return "cus/" + tenant + "/" + customer }
+const customerPrefix = "cus/"
+
+func customerEntryKey(tenant, customer string) string {
+	return customerPrefix + tenant + "/" + customer
+}
 
 // keyUseKey is where it is written down what an idempotency key was used for. The
 // key itself is never stored.

@@ -97,10 +97,7 @@ type providerList struct {
 
 // askProviders asks every provider that knows the customer, at the same time.
 func (s *Service) askProviders(ctx context.Context, cust storedCustomer, known map[string]stored) []providerList {
-	names := map[string]bool{}
-	for name := range cust.Refs {
-		names[name] = true
-	}
+	names := cust.known()
 	for _, rec := range known {
 		names[rec.primary().Provider] = true
 	}
@@ -112,24 +109,34 @@ func (s *Service) askProviders(ctx context.Context, cust storedCustomer, known m
 	}
 	var wg sync.WaitGroup
 	for i := range lists {
-		wg.Go(func() { lists[i].items, lists[i].err = s.listAt(ctx, lists[i].p, cust.Refs[lists[i].p.name]) })
+		wg.Go(func() { lists[i].items, lists[i].err = s.listAt(ctx, lists[i].p, cust.at(lists[i].p.name)) })
 	}
 	wg.Wait()
 	return lists
 }
 
-func (s *Service) listAt(ctx context.Context, p *Provider, reference string) ([]adapters.Instrument, error) {
+// listAt asks a provider for all that it has under a customer's references.
+func (s *Service) listAt(ctx context.Context, p *Provider, references []string) ([]adapters.Instrument, error) {
 	lister, err := as[adapters.Lister](p, "list")
 	if err != nil {
 		return nil, err
 	}
-	if reference == "" {
+	if len(references) == 0 {
 		return nil, &normalize.Error{
 			Code: normalize.CustomerReferenceRequired, Outcome: normalize.NotSent, Op: "list", Provider: p.name,
 			Msg: "the customer's reference at the provider is not known",
 		}
 	}
 	var all []adapters.Instrument
+	for _, reference := range references {
+		if all, err = listUnder(ctx, p, lister, reference, all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func listUnder(ctx context.Context, p *Provider, lister adapters.Lister, reference string, all []adapters.Instrument) ([]adapters.Instrument, error) {
 	for cursor := ""; ; {
 		page, err := call(ctx, p, p.read, func(ctx context.Context) (adapters.Page, error) {
 			return lister.List(ctx, adapters.ListInput{Customer: reference, Limit: scanPage, Cursor: cursor})

@@ -103,6 +103,56 @@ func (r Record) withSurplus(late []Token, doubt *Doubt) Record {
 	return r
 }
 
+// mergedCustomer is merged for a customer's entry. Of two lives the older one's
+// references are used; the other's are kept beside them.
+func mergedCustomer(have, from storedCustomer) (next storedCustomer, changed bool) {
+	if have.version == 0 {
+		return from, true
+	}
+	if have.CreatedAt.Equal(from.CreatedAt) {
+		if from.own() < have.own() || from.own() == have.own() && from.version <= have.version {
+			return have, false
+		}
+		next = from
+		if have.Skew > from.Skew {
+			next.Also, next.Skew, next.version = withReferences(from.Also, have.Also), have.Skew, from.own()+have.Skew
+		}
+		return next, true
+	}
+	winner, loser := have, from
+	if from.CreatedAt.Before(have.CreatedAt) {
+		winner, loser = from, have
+	}
+	next = winner
+	next.Also = withReferences(winner.Also, loser.Also)
+	for name, ref := range loser.Refs {
+		next.Also = withReferences(next.Also, map[string][]string{name: {ref}})
+	}
+	if winner.own() == have.own() && winner.CreatedAt.Equal(have.CreatedAt) && reflect.DeepEqual(next.Also, have.Also) {
+		return have, false
+	}
+	next.version = max(have.version, winner.version) + 1
+	next.Skew = next.version - winner.own()
+	return next, true
+}
+
+// own is the entry's version in its own life.
+func (c storedCustomer) own() uint64 { return c.version - c.Skew }
+
+// withReferences is a and what b has beyond it, in byte order.
+func withReferences(a, b map[string][]string) map[string][]string {
+	out := map[string][]string{}
+	for _, refs := range []map[string][]string{a, b} {
+		for name, list := range refs {
+			out[name] = slices.Compact(slices.Sorted(slices.Values(slices.Concat(out[name], list))))
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
 // is reports whether the doubt is about this attempt.
 func (d *Doubt) is(a Attempt) bool { return a.Provider == d.Provider && a.At.Equal(d.At) }
 

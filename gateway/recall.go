@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -13,12 +15,22 @@ import (
 // forgot reports whether the store may have lost a record so recently that a key
 // which looks new may be one that a provider has served already.
 func (s *Service) forgot() bool {
-	if s.forgetful == nil {
-		return false
+	at := time.UnixMicro(s.vanishedAt.Load())
+	if s.forgetful != nil && s.forgetful.ForgotAt().After(at) {
+		at = s.forgetful.ForgotAt()
 	}
-	at := s.forgetful.ForgotAt()
-	return !at.IsZero() && s.now().Sub(at) < s.lease+s.settleTime
+	return s.now().Sub(at) < s.lease+s.settleTime
 }
+
+// vanished notes that the store has lost a record which this gateway has written: it
+// may have lost others too.
+func (s *Service) vanished(id string) error {
+	s.vanishedAt.Store(s.now().UnixMicro())
+	s.log.Error("THE STORE HAS LOST A RECORD: restore it from a backup and the journals", zap.String("instrument", id))
+	return errVanished
+}
+
+var errVanished = fmt.Errorf("%w: a record that was written is gone", ErrStore)
 
 // recall looks at the provider before a create is sent there, since the store may
 // have forgotten that it was sent before. If what the request wants to store is there

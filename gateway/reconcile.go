@@ -214,12 +214,12 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 	if err != nil {
 		return out, err
 	}
-	reference := cust.Refs[provider]
-	if reference == "" {
+	references := cust.at(provider)
+	if len(references) == 0 {
 		// Without a customer no instrument was sent: the reference is written first.
 		return out, nil
 	}
-	items, err := s.listAt(ctx, out.p, reference)
+	items, err := s.listAt(ctx, out.p, references)
 	if err != nil {
 		return out, err
 	}

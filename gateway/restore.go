@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Restored says what became of an entry that was to be restored.
@@ -64,10 +66,11 @@ func Restore(ctx context.Context, store Store, key string, from Entry, dryRun bo
 
 var errBusyEntry = fmt.Errorf("%w: an entry is changed by others all the time: restore again", ErrStore)
 
-// restoring is an entry to be restored; record is nil if it is none.
+// restoring is an entry to be restored; record and customer are nil if it is none.
 type restoring struct {
-	entry  Entry
-	record *stored
+	entry    Entry
+	record   *stored
+	customer *storedCustomer
 }
 
 var errNoVersion = errors.New("an entry without a version cannot be restored")
@@ -75,6 +78,10 @@ var errNoVersion = errors.New("an entry without a version cannot be restored")
 func restorable(key string, e Entry) (restoring, error) {
 	if e.Version == 0 {
 		return restoring{}, errNoVersion
+	}
+	if strings.HasPrefix(key, customerPrefix) {
+		c, err := decodeCustomer(e, "", "")
+		return restoring{entry: e, customer: &c}, err
 	}
 	if !ValidInstrumentID(key) {
 		return restoring{entry: e}, nil
@@ -92,6 +99,9 @@ func restorable(key string, e Entry) (restoring, error) {
 // over is the write that makes the store's entry what it should be, and the record
 // that it holds then.
 func (r restoring) over(key string, have Entry) (w Write, next stored, changed bool, err error) {
+	if r.customer != nil {
+		return r.overCustomer(key, have)
+	}
 	if r.record == nil {
 		w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: r.entry.Version, Nonce: nonce()}
 		return w, stored{}, r.entry.Version > have.Version, nil
@@ -110,6 +120,19 @@ func (r restoring) over(key string, have Entry) (w Write, next stored, changed b
 		w.Value = r.entry.Value // as it was, to the byte
 	}
 	return w, next, true, nil
+}
+
+func (r restoring) overCustomer(key string, have Entry) (w Write, none stored, changed bool, err error) {
+	cur, err := decodeCustomer(have, "", "")
+	if err != nil {
+		return w, none, false, err
+	}
+	next, changed := mergedCustomer(cur, *r.customer)
+	w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: next.version, Nonce: nonce()}
+	if have.Version > 0 {
+		w.Value, err = json.Marshal(next.customer)
+	}
+	return w, none, changed, err
 }
 
 // recordWrite replaces a record, with all that follows from it. It claims all names

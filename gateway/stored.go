@@ -48,6 +48,9 @@ func (s *Service) put(ctx context.Context, op string, cur stored, next Record, l
 	if err != nil {
 		return cur, res, storeError(op, err)
 	}
+	if !res.Applied && res.Current.Version == 0 {
+		return cur, res, storeError(op, s.vanished(next.ID))
+	}
 	if !res.Applied {
 		other, err := decodeRecord(res.Current.Value)
 		if err != nil {

@@ -318,7 +318,7 @@ func fill(t *testing.T, s gateway.Store, n int) {
 	t.Helper()
 	value := bytes.Repeat([]byte("v"), 1500)
 	for i := range n {
-		_, err := s.Write(t.Context(), gateway.Write{Key: fmt.Sprintf("cus/acme/%d", i), Value: value, Nonce: "n", Version: 3})
+		_, err := s.Write(t.Context(), gateway.Write{Key: fmt.Sprintf("other/acme/%d", i), Value: value, Nonce: "n", Version: 3})
 		require.NoError(t, err)
 	}
 }

@@ -84,7 +84,7 @@ func TestFilesBringBackWhatWasAnswered(t *testing.T) {
 					require.NoError(t, err)
 					files = append(files, b.Bytes())
 				default:
-					key := fmt.Sprint("cus/", random.IntN(8))
+					key := fmt.Sprint("other/", random.IntN(8))
 					out, err := Wrap(store, journals[at]).Write(t.Context(), gateway.Write{
 						Key: key, Expect: versions[key], Value: fmt.Append(nil, i), Nonce: fmt.Sprint(i),
 					})
