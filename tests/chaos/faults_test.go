@@ -25,6 +25,7 @@ func TestC2KilledAfterTheCommit(t *testing.T) {
 			go func() { hung <- w.gateways[0].create(t.Context(), "k", create(1, provider)) }()
 			eventually(t, time.Minute, "the provider stores", func() bool { return len(w.live(t, provider)) == 1 })
 			w.gateways[0].Kill()
+			killed := time.Now()
 			require.Zero(t, (<-hung).status, "the client was not answered")
 
 			var op answer
@@ -32,6 +33,7 @@ func TestC2KilledAfterTheCommit(t *testing.T) {
 				op = w.gateways[1].operation(t, "k")
 				return op.str("state") == "completed"
 			})
+			t.Logf("C2 %s: adopted %.1f s after the kill; lease 3 s, settle time 0.5 s", provider, time.Since(killed).Seconds())
 			w.resolves(t, w.gateways[1], op.str("instrument_id"))
 			require.Len(t, w.live(t, provider), 1)
 		})

@@ -31,6 +31,7 @@ func TestC9OneKeyAtTheSameTime(t *testing.T) {
 		require.Equal(t, string(answers[0].raw), string(a.raw))
 	}
 	require.Len(t, w.live(t, cybersource), 1)
+	t.Logf("C9: %d requests of one key: 1 live instrument, all answers equal", len(answers))
 }
 
 // C10: a key names one request: another body is refused, however often; the same
@@ -60,6 +61,7 @@ func TestC10OneKeyOneBody(t *testing.T) {
 		}
 	})
 	require.Len(t, w.live(t, cybersource), n)
+	t.Logf("C10: %d keys, each with another body: all refused; each written anew twice: the same answer", n)
 }
 
 // assertStatus reports what is not as expected, from any goroutine.
@@ -76,7 +78,7 @@ func oneCard(customer, year, cvc string) []byte {
 }
 
 // C11: a key belongs to its tenant: another tenant's is another request, and its
-// answer is another instrument.
+// answer is another instrument. It belongs to its route, too.
 func TestC11KeysOfTwoTenants(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -88,6 +90,10 @@ func TestC11KeysOfTwoTenants(t *testing.T) {
 	require.Len(t, w.live(t, cybersource), 2)
 	hidden := g.send(t.Context(), "other000", http.MethodGet, "/v1/instruments/"+ours.str("id"), "", nil)
 	require.Equal(t, http.StatusNotFound, hidden.status)
+	patch := g.send(t.Context(), "acme0000", http.MethodPatch, "/v1/instruments/"+ours.str("id"), "k", object{"metadata": object{"a": "b"}})
+	require.Equal(t, http.StatusUnprocessableEntity, patch.status, "%s", patch.raw)
+	require.Equal(t, "idempotency_key_reused", patch.str("code"))
+	t.Logf("C11: one key of two tenants: 2 instruments; with a PATCH: 422")
 }
 
 // C21: a client that hangs up in the middle has not stopped anything: the create
@@ -112,6 +118,7 @@ func TestC21TheClientHangsUp(t *testing.T) {
 			require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
 			require.Equal(t, "true", a.header.Get("Idempotent-Replayed"))
 			require.Len(t, w.live(t, provider), 1)
+			t.Logf("C21 %s: completed without its client, replayed, 1 live instrument", provider)
 		})
 	}
 }

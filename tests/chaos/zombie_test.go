@@ -48,6 +48,7 @@ func TestC13ZombieGateway(t *testing.T) {
 				require.Equal(t, http.StatusOK, read.status, "the one that is left is the client's: %s", read.raw)
 				require.Equal(t, "active", read.str("status"))
 				require.Len(t, w.live(t, provider), 1)
+				t.Logf("C13 %s: %d stored, 1 live, the client's", provider, w.stored(t, provider))
 			})
 		}
 	}
