@@ -223,6 +223,10 @@ func (c *creation) fingerprint(p *Provider, src normalize.Source, ins adapters.I
 
 // failed writes down a definitive rejection, or that the effect is unknown, and answers it.
 func (c *creation) failed(ctx context.Context, cur stored, e *normalize.Error) (Created, error) {
+	if spent := e.Code == normalize.TokenExpired || e.Code == normalize.TokenAlreadyUsed; spent && cur.Doubt != nil && e.Outcome == normalize.Rejected {
+		unsure := *e // the attempt that is in doubt may have spent the token, and stored its card
+		unsure.Outcome, e = normalize.Unknown, &unsure
+	}
 	next, err := cur.ended(e, c.s.clock.at(c.s.now()))
 	if err != nil {
 		return c.unsettled(cur.Record, err)

@@ -193,3 +193,42 @@ func TestADoubtIsResolved(t *testing.T) {
 		require.Empty(t, due, "a doubt ends")
 	})
 }
+
+// A one-time token that is spent when its create is tried again may have been spent by
+// the attempt before, whose gateway only slept: that is no proof that nothing is stored.
+func TestASpentTokenIsNoProofWhileAnAttemptIsInDoubt(t *testing.T) {
+	t.Parallel()
+	spent := failure(normalize.TokenAlreadyUsed, normalize.Rejected)
+	inDoubt := func(t *testing.T) *world {
+		t.Helper()
+		w := newWorld(alone)
+		w.a.will("create", ambiguous(false))
+		op := w.pends(t, input("cus", visaToken("once")), "key")
+		time.Sleep(3 * time.Second)
+		require.NoError(t, w.swept(t.Context()))
+		recs, err := w.load(t.Context(), "test", op.ID)
+		require.NoError(t, err)
+		require.Equal(t, StateFailed, recs[0].State)
+		last := recs[0].Attempts[len(recs[0].Attempts)-1]
+		w.doubt(t.Context(), *recs[0], Doubt{Provider: "alpha", At: last.At, Want: &Want{}})
+		return w
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := inDoubt(t)
+		w.a.will("create", step{err: spent, commits: true}) // the sleeper was faster
+		w.stores(t, acme, input("cus", visaToken("once")), "key")
+		require.Equal(t, 1, w.a.live())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := inDoubt(t)
+		w.a.will("create", step{err: spent})
+		w.pends(t, input("cus", visaToken("once")), "key")
+		for range 200 { // in the end it is one
+			time.Sleep(time.Second)
+			require.NoError(t, w.swept(t.Context()))
+		}
+		w.a.will("create", step{err: spent})
+		w.refuses(t, acme, input("cus", visaToken("once")), "key", normalize.TokenAlreadyUsed, normalize.Rejected)
+		require.Zero(t, w.a.live())
+	})
+}

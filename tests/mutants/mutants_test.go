@@ -80,7 +80,7 @@ func mutants() []mutant {
 		},
 		{
 			"what the provider lists is not looked at",
-			[]edit{{"gateway/reconcile.go", "\titems, err := s.listAt(ctx, out.p, reference)\n", "\tvar items []adapters.Instrument\n"}},
+			[]edit{{"gateway/reconcile.go", "\titems, err := s.listAt(ctx, out.p, references)\n", "\tvar items []adapters.Instrument\n"}},
 			points("a known customer's card", "D"),
 		},
 		{
