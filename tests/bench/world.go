@@ -71,7 +71,7 @@ func startWorld(ctx context.Context) (w *world, err error) {
 		return w, err
 	}
 	for _, args := range [][]string{
-		{"redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", w.dir},
+		{"redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--dir", w.dir},
 		{bin, "sandbox", "--cybersource", w.cybersource, "--rebilly", w.rebilly, "--bigcommerce", w.big},
 		{self, "-proxy", w.rebillyProxy + "=" + w.rebilly},
 		{self, "-proxy", w.bigProxy + "=" + w.big},
@@ -99,7 +99,7 @@ func (w *world) config() []byte {
 	return fmt.Appendf(nil, `
 listen: %s
 store:
-  redis: {url: "redis://%s/0", durability: dev}
+  redis: {url: "redis://%s/0", durability: standard}
 keys: {reference: env:BENCH_REFERENCE_KEY}
 tenants:
   - name: bench
