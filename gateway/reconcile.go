@@ -145,10 +145,16 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	if err != nil || taken.Fence != next.Fence || taken.Owner != s.owner {
 		return taken, err
 	}
-	attempt := taken.Attempts[len(taken.Attempts)-1]
 	if taken.Want != nil && taken.Want.ReadOnly {
 		return s.settled(s.put(ctx, "reconcile", taken, taken.notStored(now)))
 	}
+	return s.findOut(ctx, taken)
+}
+
+// findOut asks the provider what became of the last attempt of a record whose lease is
+// this gateway's.
+func (s *Service) findOut(ctx context.Context, taken stored) (stored, error) {
+	attempt := taken.Attempts[len(taken.Attempts)-1]
 	seen, err := s.look(ctx, taken.Record, attempt.Provider)
 	for _, t := range taken.Late {
 		if err == nil && t.Provider == attempt.Provider {
@@ -169,10 +175,11 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 			seen, err = seen.without(ins, errors.Is(err, errTakenByOpen)), nil
 		}
 	}
-	now = s.clock.at(s.now())
+	var next Record
+	now := s.clock.at(s.now())
 	if err != nil {
 		s.log.Info("it could not be found out yet what became of a create",
-			zap.String("instrument", cur.ID), zap.String("provider", attempt.Provider), zap.Error(err))
+			zap.String("instrument", taken.ID), zap.String("provider", attempt.Provider), zap.Error(err))
 		next, err = taken.later(now)
 	} else {
 		next, err = taken.absent(now, s.settleTime)
