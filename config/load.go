@@ -20,6 +20,10 @@ type Options struct {
 	Flags map[string]string
 	// Scopes are those that API keys can have. Empty accepts every scope.
 	Scopes []string
+	// WithoutSecrets looks nothing up: what a reference stands for need not be there.
+	// Such a configuration tells what it would do, and cannot be run: its credentials
+	// are made up.
+	WithoutSecrets bool
 }
 
 // Load reads and checks a configuration file. If anything is wrong with its
@@ -70,7 +74,7 @@ func Parse(name string, text []byte, o Options) (*Config, error) {
 		c.Store.Bolt = &Bolt{Path: "./polyvault.db"}
 		c.Store.Defaulted = true
 	}
-	r := &resolver{problems: p, lookup: o.LookupEnv, folder: filepath.Dir(name)}
+	r := &resolver{problems: p, lookup: o.LookupEnv, folder: filepath.Dir(name), without: o.WithoutSecrets}
 	r.resolve(&c)
 	check(p, &c, o.Scopes)
 	if err := p.err(); err != nil {

@@ -40,6 +40,7 @@ type Config struct {
 	// PromoteDefault lets a delete of a customer's default instrument make another
 	// one the default first. False refuses such a delete.
 	PromoteDefault bool
+	Recorder       Recorder // takes down what is decided; default none
 }
 
 // ProviderConfig is one configured provider.
@@ -89,6 +90,7 @@ type Service struct {
 	vanishedAt     atomic.Int64 // when a record was found to be gone, Unix microseconds
 	clock          clock
 	recent         recent
+	recorder       Recorder // nil for none
 }
 
 // New makes a Service. It makes no network call.
@@ -102,7 +104,7 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		store: bounded{c.Store}, keys: c.Keys, routes: c.Routes, owner: c.Owner, now: c.Now, log: c.Log,
 		staleIfError: c.StaleIfError, lease: c.Lease, promoteDefault: c.PromoteDefault,
-		providers: map[string]*Provider{}, tenants: map[string]Tenant{}, recent: newRecent(),
+		providers: map[string]*Provider{}, tenants: map[string]Tenant{}, recent: newRecent(), recorder: c.Recorder,
 	}
 	s.forgetful, _ = c.Store.(Forgetful)
 	if s.now == nil {
@@ -142,10 +144,8 @@ func New(c Config) (*Service, error) {
 		s.tenants[t.Name] = t
 	}
 	for _, r := range c.Routes {
-		for _, name := range r.Providers {
-			if s.providers[name] == nil {
-				return nil, fmt.Errorf("gateway: route %q names provider %q, which is not configured", r.Name, name)
-			}
+		if err := r.check(func(name string) bool { return s.providers[name] != nil }); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
