@@ -121,7 +121,7 @@ func (s *Service) candidate(name string, sources []normalize.Source) Candidate {
 	switch {
 	case c.Source < 0:
 		c.Reason = ReasonUnsupportedSource
-	case p.disabled:
+	case s.disabled[name]:
 		c.Reason = ReasonDisabled
 	}
 	return c
