@@ -234,6 +234,12 @@ const (
 // AccountType defines model for AccountType.
 type AccountType string
 
+// AddProviderToken defines model for AddProviderToken.
+type AddProviderToken struct {
+	Provider string   `json:"provider,omitempty"`
+	Sources  []Source `json:"sources"`
+}
+
 // Address Lengths are in characters. Empty means absent.
 type Address struct {
 	City    string `json:"city,omitempty"`
@@ -306,6 +312,21 @@ type BankAccountSource struct {
 
 // BankAccountSourceType defines model for BankAccountSource.Type.
 type BankAccountSourceType string
+
+// Behind What was changed in the instrument and has not reached the provider yet. Only where provider tokens are listed by themselves.
+type Behind struct {
+	Changes []string `json:"changes"`
+
+	// Code Why the last try failed.
+	Code string `json:"code,omitempty"`
+
+	// NextAt When it is tried again; absent if the provider cannot do it or refused it.
+	NextAt time.Time `json:"next_at,omitempty"`
+	Since  time.Time `json:"since"`
+
+	// Tries How often it was tried in vain.
+	Tries int `json:"tries"`
+}
 
 // Brand defines model for Brand.
 type Brand string
@@ -640,6 +661,12 @@ type ProviderReferenceSourceType string
 
 // ProviderToken Where the instrument lives at one provider.
 type ProviderToken struct {
+	// Behind What was changed in the instrument and has not reached the provider yet. Only where provider tokens are listed by themselves.
+	Behind *Behind `json:"behind,omitempty"`
+
+	// Code Why a mirror was not stored; its status is `failed`.
+	Code string `json:"code,omitempty"`
+
 	// Provider Examples: cybersource-us
 	Provider string `json:"provider"`
 
@@ -658,6 +685,11 @@ type ProviderToken struct {
 
 // ProviderTokenRole defines model for ProviderToken.Role.
 type ProviderTokenRole string
+
+// ProviderTokenList defines model for ProviderTokenList.
+type ProviderTokenList struct {
+	Data []ProviderToken `json:"data"`
+}
 
 // PutCustomer defines model for PutCustomer.
 type PutCustomer struct {
@@ -809,6 +841,9 @@ type OperationRead = Operation
 // PreconditionFailed RFC 9457.
 type PreconditionFailed = Problem
 
+// ProviderTokenThere Where the instrument lives at one provider.
+type ProviderTokenThere = ProviderToken
+
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
 
@@ -920,6 +955,18 @@ type DeactivateInstrumentParams struct {
 	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// AddProviderTokenParams defines parameters for AddProviderToken.
+type AddProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RemoveProviderTokenParams defines parameters for RemoveProviderToken.
+type RemoveProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // FindOperationsParams defines parameters for FindOperations.
 type FindOperationsParams struct {
 	// IdempotencyKey As sent with the create.
@@ -955,6 +1002,9 @@ type UpdateInstrumentJSONRequestBody = UpdateInstrument
 
 // UpdateInstrumentApplicationMergePatchPlusJSONRequestBody defines body for UpdateInstrument for application/merge-patch+json ContentType.
 type UpdateInstrumentApplicationMergePatchPlusJSONRequestBody = UpdateInstrument
+
+// AddProviderTokenJSONRequestBody defines body for AddProviderToken for application/json ContentType.
+type AddProviderTokenJSONRequestBody = AddProviderToken
 
 // AsCardSource returns the union data inside the Source as a CardSource
 func (t Source) AsCardSource() (CardSource, error) {
@@ -1534,6 +1584,47 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/instruments/{instrument_id}/deactivate (the `DeactivateInstrument` operationId).
 	DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, params *DeactivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListProviderTokens Read where an instrument lives
+	//
+	// Scope `instruments:read`. The primary first, then the mirrors, with what was changed in the instrument and has not reached a
+	// provider yet (`behind`). From the gateway's record; no provider is asked.
+	//
+	// Corresponds with GET /v1/instruments/{instrument_id}/provider-tokens (the `ListProviderTokens` operationId).
+	ListProviderTokens(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProviderTokenWithBody Mirror an instrument at a further provider
+	//
+	// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+	// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+	// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+	// `outcome_unknown`, and its operation tells.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+	AddProviderTokenWithBody(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProviderToken Mirror an instrument at a further provider
+	//
+	// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+	// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+	// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+	// `outcome_unknown`, and its operation tells.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+	AddProviderToken(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveProviderToken Remove an instrument from one of its providers
+	//
+	// Scope `instruments:write`. If the provider is the instrument's primary, its first mirror that is in step takes its place; without
+	// one the answer is 409 `invalid_state`. 204 when it is gone, also when it was not there. 202 with the token while the provider
+	// cannot be reached: it is not used any more, and is removed once the provider is back.
+	//
+	// Corresponds with DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider} (the `RemoveProviderToken` operationId).
+	RemoveProviderToken(ctx context.Context, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	//
 	// Scope `instruments:read`. Exactly one of `idempotency_key` and `state` is needed. With `idempotency_key` the answer is that
@@ -1913,6 +2004,87 @@ func (c *RawClient) ActivateInstrument(ctx context.Context, instrumentID Instrum
 // Corresponds with POST /v1/instruments/{instrument_id}/deactivate (the `DeactivateInstrument` operationId).
 func (c *RawClient) DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, params *DeactivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeactivateInstrumentRequest(c.Server, instrumentID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListProviderTokens Read where an instrument lives
+//
+// Scope `instruments:read`. The primary first, then the mirrors, with what was changed in the instrument and has not reached a
+// provider yet (`behind`). From the gateway's record; no provider is asked.
+//
+// Corresponds with GET /v1/instruments/{instrument_id}/provider-tokens (the `ListProviderTokens` operationId).
+func (c *RawClient) ListProviderTokens(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListProviderTokensRequest(c.Server, instrumentID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProviderTokenWithBody Mirror an instrument at a further provider
+//
+// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+// `outcome_unknown`, and its operation tells.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+func (c *RawClient) AddProviderTokenWithBody(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProviderTokenRequestWithBody(c.Server, instrumentID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProviderToken Mirror an instrument at a further provider
+//
+// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+// `outcome_unknown`, and its operation tells.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+func (c *RawClient) AddProviderToken(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProviderTokenRequest(c.Server, instrumentID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveProviderToken Remove an instrument from one of its providers
+//
+// Scope `instruments:write`. If the provider is the instrument's primary, its first mirror that is in step takes its place; without
+// one the answer is 409 `invalid_state`. 204 when it is gone, also when it was not there. 202 with the token while the provider
+// cannot be reached: it is not used any more, and is removed once the provider is back.
+//
+// Corresponds with DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider} (the `RemoveProviderToken` operationId).
+func (c *RawClient) RemoveProviderToken(ctx context.Context, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveProviderTokenRequest(c.Server, instrumentID, provider, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2878,6 +3050,158 @@ func NewDeactivateInstrumentRequest(server string, instrumentID InstrumentID, pa
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListProviderTokensRequest constructs an http.Request for the ListProviderTokens method
+func NewListProviderTokensRequest(server string, instrumentID InstrumentID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddProviderTokenRequest calls the generic AddProviderToken builder with application/json body
+func NewAddProviderTokenRequest(server string, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddProviderTokenRequestWithBody(server, instrumentID, params, "application/json", bodyReader)
+}
+
+// NewAddProviderTokenRequestWithBody constructs an http.Request for the AddProviderToken method, with any body, and a specified content type
+func NewAddProviderTokenRequestWithBody(server string, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRemoveProviderTokenRequest constructs an http.Request for the RemoveProviderToken method
+func NewRemoveProviderTokenRequest(server string, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "provider", provider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}

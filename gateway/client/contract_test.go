@@ -56,6 +56,10 @@ func (m *memory) ListCustomer(context.Context, string, string, int, string) (gat
 	return gateway.CustomerPage{InstrumentPage: gateway.InstrumentPage{Data: []normalize.Instrument{m.instrument()}}}, nil
 }
 
+func (m *memory) ProviderTokens(context.Context, string, string) ([]normalize.ProviderToken, error) {
+	return []normalize.ProviderToken{{Provider: "rebilly-main", Role: normalize.RolePrimary, Status: normalize.StatusActive}}, nil
+}
+
 func (m *memory) Change(_ context.Context, _, key string, c gateway.Change) (gateway.Changed, error) {
 	ins := m.instrument()
 	m.keys = append(m.keys, key)
@@ -65,6 +69,13 @@ func (m *memory) Change(_ context.Context, _, key string, c gateway.Change) (gat
 		m.upd = c.Input
 	case gateway.DeleteInstrument:
 		out.Instrument = nil
+	case gateway.AddProviderToken:
+		out.Instrument, out.Created = nil, true
+		out.Token = &normalize.ProviderToken{Provider: c.Input.Provider, Role: normalize.RoleMirror, Status: normalize.StatusActive}
+	case gateway.RemoveProviderToken:
+		if out.Instrument = nil; c.Provider == "away" {
+			out.Token = &normalize.ProviderToken{Provider: c.Provider, Role: normalize.RoleMirror, Status: normalize.StatusDeactivated}
+		}
 	case gateway.PutCustomer:
 		out.Instrument, out.Created = nil, true
 		out.Customer = &normalize.Customer{Object: "customer", ID: c.Input.ID, ProviderReferences: c.Input.ProviderReferences}
@@ -224,6 +235,18 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 	_, err = c.PutCustomer(ctx, "cus-42", map[string]string{"a": "1"}, key)
 	require.NoError(t, err)
 	require.Equal(t, []string{"change", "change", "change", "change", "change"}, m.keys)
+
+	tokens, err := c.ProviderTokens(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, "rebilly-main", tokens[0].Provider)
+	mirror, err := c.AddProviderToken(ctx, id, []client.Source{client.FromRebillyToken("t")}, "beta", key)
+	require.NoError(t, err)
+	require.Equal(t, "beta", mirror.Provider)
+	for _, provider := range []string{"beta", "away"} {
+		gone, err := c.RemoveProviderToken(ctx, id, provider)
+		require.NoError(t, err)
+		require.Equal(t, provider == "beta", gone)
+	}
 
 	result, err := c.Import(ctx, []client.ImportItem{{CustomerID: "c", Sources: []client.Source{client.FromRebillyToken("t")}}})
 	require.NoError(t, err)

@@ -113,6 +113,10 @@ func (f *fake) ListCustomer(_ context.Context, tenant, customer string, limit in
 	}, f.called(tenant)
 }
 
+func (f *fake) ProviderTokens(context.Context, string, string) ([]normalize.ProviderToken, error) {
+	return f.read.Instrument.ProviderTokens, f.err
+}
+
 func (f *fake) Change(_ context.Context, tenant, key string, c gateway.Change) (gateway.Changed, error) {
 	f.key = key
 	out := gateway.Changed{Instrument: &f.read.Instrument, Provider: f.read.Provider, Replayed: f.replayed}
@@ -125,6 +129,11 @@ func (f *fake) Change(_ context.Context, tenant, key string, c gateway.Change) (
 		f.id = c.ID
 	case gateway.DeleteInstrument:
 		f.id, f.scope, out.Instrument = c.ID, c.Scope, nil
+	case gateway.AddProviderToken:
+		f.id, out.Instrument, out.Created = c.ID, nil, true
+		out.Token = &f.read.Instrument.ProviderTokens[0]
+	case gateway.RemoveProviderToken:
+		f.id, out.Instrument = c.ID, nil
 	case gateway.PutCustomer:
 		f.put = c.Input
 		customer := f.customer(c.Input.ID)
