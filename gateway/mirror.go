@@ -197,11 +197,11 @@ func sameToken(a, b Token) bool {
 }
 
 // behind marks what the other providers do not have yet, after a change that one of
-// them has made. A provider that has no such operation is left as it is.
+// them has made. A mirror that is being stored may be stored as it was before.
 func (r Record) behind(made string, what Behind, now time.Time) Record {
 	r.Tokens = slices.Clone(r.Tokens)
 	for i, t := range r.Tokens {
-		if t.Provider != made && t.Status != normalize.StatusFailed && t.Status != normalize.StatusPending {
+		if t.Provider != made && t.Status != normalize.StatusFailed {
 			r.Tokens[i].Behind = t.Behind.plus(what, now)
 		}
 	}
