@@ -2,11 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/adapters/rebilly/rebillytest"
 	"github.com/polyvault/polyvault/config"
 )
@@ -211,9 +217,9 @@ func TestWhatHasNotChangedKeepsItsConnections(t *testing.T) {
 		was := l.opened
 		put(t, e.file(), strings.Replace(e.text(), tc.old, tc.new, 1))
 		require.NoError(t, l.reload(false), name)
-		require.Equal(t, tc.keeps, l.opened["first"].client == was["first"].client, name)
+		require.Equal(t, tc.keeps, l.opened["first"].transport == was["first"].transport, name)
 		require.Equal(t, tc.keeps, l.opened["first"].adapter == was["first"].adapter, name)
-		require.Same(t, was["second"].client, l.opened["second"].client, name)
+		require.Same(t, was["second"].transport, l.opened["second"].transport, name)
 		e.write(t)
 	}
 }
@@ -252,4 +258,53 @@ func TestAForcedReloadIsANewGeneration(t *testing.T) {
 	require.NoError(t, l.reload(true))
 	require.EqualValues(t, 2, l.api.ConfigStatus().Generation)
 	require.Equal(t, was, l.opened)
+}
+
+// A request that began under the configuration before, and one that begins under it
+// when it is retired already, leave no connection behind.
+func TestARetiredClientKeepsNoConnection(t *testing.T) {
+	t.Parallel()
+	hold, open := make(chan struct{}), atomic.Int64{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/held" {
+			<-hold
+		}
+		_, _ = io.WriteString(w, "answer")
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		default:
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	r := &retirable{}
+	client := adapters.NewHTTPClient(adapters.ClientOptions{Wrap: r.wrap})
+	get := func(path string) error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		return errors.Join(err, resp.Body.Close())
+	}
+	held := make(chan error)
+	go func() { held <- get("/held") }()
+	require.Eventually(t, func() bool { return open.Load() == 1 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, get("/"))
+	require.EqualValues(t, 2, open.Load())
+	r.retire()
+	require.NoError(t, get("/late"))
+	require.NoError(t, get("/later"))
+	close(hold)
+	require.NoError(t, <-held)
+	require.Eventually(t, func() bool { return open.Load() == 0 }, 20*time.Second, time.Millisecond)
 }
