@@ -48,7 +48,7 @@ func rooms() []room {
 		{"gateway/client", nil, []string{"github.com/oapi-codegen"}},
 	}
 	config := room{"config", []string{"normalize", "adapters"}, []string{
-		"github.com/knadh/koanf", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml",
+		"github.com/knadh/koanf", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml", "github.com/fsnotify/fsnotify",
 	}}
 	for _, p := range providers() {
 		out = append(out,
@@ -66,6 +66,8 @@ func exclusive() map[string][]string {
 		"go.etcd.io/bbolt":             {"gateway/boltstore"},
 		"github.com/labstack/echo":     {"gateway/httpapi"},
 		"github.com/sony/gobreaker/v2": {"gateway"},
+		"github.com/fsnotify":          {"config"},
+		"github.com/prometheus":        {"cmd/polyvault"},
 	}
 }
 
