@@ -94,13 +94,14 @@ func referenceKeys(c *config.Config) gateway.Keys {
 	return out
 }
 
-// newAPI builds what is behind the listener over an open store. It makes no
-// network call.
-func newAPI(c *config.Config, store gateway.Store, log *zap.Logger) (*httpapi.API, *gateway.Service, error) {
+// newAPI builds what is behind the listener over an open store. recorder may be nil. It
+// makes no network call.
+func newAPI(c *config.Config, store gateway.Store, recorder gateway.Recorder, log *zap.Logger) (*httpapi.API, *gateway.Service, error) {
 	gc, err := gatewayConfig(c, store, log)
 	if err != nil {
 		return nil, nil, err
 	}
+	gc.Recorder = recorder
 	service, err := gateway.New(gc)
 	if err != nil {
 		return nil, nil, err

@@ -67,7 +67,11 @@ func newConfig() *cobra.Command {
 
 // loadConfig loads a file for this binary: with its environment and its scopes.
 func loadConfig(file string, flags map[string]string) (*config.Config, error) {
-	c, err := config.Load(file, config.Options{LookupEnv: os.LookupEnv, Flags: flags, Scopes: scopeNames()})
+	return loadConfigWith(file, config.Options{LookupEnv: os.LookupEnv, Flags: flags, Scopes: scopeNames()})
+}
+
+func loadConfigWith(file string, o config.Options) (*config.Config, error) {
+	c, err := config.Load(file, o)
 	if problems := config.Problems(nil); errors.As(err, &problems) {
 		return nil, fmt.Errorf("the configuration cannot be used:\n%w", err)
 	}

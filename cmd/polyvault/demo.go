@@ -128,7 +128,7 @@ func (d *demo) standIns() []*standIn { return []*standIn{d.cybersource, d.rebill
 // use makes the gateway of a configuration the one that serves, over the same
 // store. Requests in flight end in the one they began in.
 func (d *demo) use(ctx context.Context, c *config.Config) error {
-	api, service, err := newAPI(c, d.store, d.log)
+	api, service, err := newAPI(c, d.store, nil, d.log)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,12 @@ func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	api, service, err := newAPI(c, store, log)
+	recorder, closeRecorder, err := openRecorder(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeRecorder()) }()
+	api, service, err := newAPI(c, store, recorder, log)
 	if err != nil {
 		return err
 	}
