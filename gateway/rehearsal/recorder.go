@@ -35,6 +35,7 @@ const (
 
 // File is a [gateway.Recorder] that appends a line of JSON for each decision. It never
 // delays a create and never fails one: what cannot be written is dropped, and counted.
+// Each gateway needs a file of its own.
 type File struct {
 	config  Config
 	queue   chan gateway.RecordedDecision
@@ -46,7 +47,6 @@ type File struct {
 	// What follows is the writer's own.
 	file *os.File
 	size int64
-	torn bool  // the file ends within a line, which could not be taken back
 	why  error // of the last that was dropped for an error; nil if none was since it was told
 	end  error // of closing
 }
@@ -155,17 +155,14 @@ func (f *File) put(lines []byte) error {
 			return err
 		}
 	}
-	if f.torn {
-		lines = append([]byte{'\n'}, lines...) // one line is lost, not two
-	}
 	n, err := f.file.Write(lines)
+	f.size += int64(n)
 	if err != nil {
-		// Half a line would make the file unreadable.
-		f.torn = n > 0 && f.file.Truncate(f.size) != nil
-		return err
+		// It may have written half a line: opening it again takes that off.
+		err = errors.Join(err, f.file.Close())
+		f.file = nil
 	}
-	f.size, f.torn = f.size+int64(n), false
-	return nil
+	return err
 }
 
 func (f *File) rotate() error {
@@ -191,7 +188,7 @@ func (f *File) open() error {
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	f.file, f.torn = file, false
+	f.file = file
 	return nil
 }
 
