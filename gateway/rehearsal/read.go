@@ -42,7 +42,7 @@ func Read(r io.Reader, fn func(gateway.RecordedDecision) error) (unfinished bool
 		case err != nil:
 			return false, err
 		}
-		d, err := decode(line)
+		d, err := decode(line[:len(line)-1])
 		if err != nil {
 			return false, &LineError{n, err}
 		}
