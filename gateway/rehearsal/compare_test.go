@@ -158,7 +158,7 @@ func TestRehearseNamesExactlyTheRequestsThatARuleMoves(t *testing.T) {
 	t.Parallel()
 	const requests = 10_000
 	recorded := record(t, requests)
-	for _, secret := range []string{"411111111", "customer-", "private", "note"} {
+	for _, secret := range []string{"4111111", "customer-", "private", "note"} {
 		require.NotContains(t, string(recorded), secret)
 	}
 	lines := bytes.SplitAfter(bytes.TrimSuffix(recorded, []byte("\n")), []byte("\n"))
