@@ -81,7 +81,7 @@ func TestAttemptsSayWhyNobodyTookIt(t *testing.T) {
 			{Name: "rest", Providers: []string{"off", "plain"}},
 		}
 	})
-	codes := func(f *Failure) []normalize.Code {
+	codes := func(f *refusal) []normalize.Code {
 		var out []normalize.Code
 		for _, a := range f.Attempts {
 			out = append(out, a.Code)
