@@ -21,6 +21,7 @@ const maxSecretFile = 64 << 10
 type resolver struct {
 	problems *problems
 	lookup   func(string) (string, bool)
+	opened   func(file string)
 	folder   string // relative file: references start here
 	without  bool   // nothing is looked up: every reference stands for madeUp
 }
@@ -159,6 +160,9 @@ func (r *resolver) value(where path, ref string, literals bool) (normalize.Secre
 func (r *resolver) file(where path, name string) (normalize.Secret, bool) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(r.folder, name)
+	}
+	if r.opened != nil {
+		r.opened(name)
 	}
 	f, err := os.Open(filepath.Clean(name))
 	if err != nil {

@@ -56,7 +56,7 @@ func (s *Service) decideInput(req RouteRequest) DecideInput {
 	in := DecideInput{Routes: s.routes, Request: req, Providers: make([]ProviderFacts, len(s.order))}
 	for i, name := range s.order {
 		p := s.providers[name]
-		in.Providers[i] = FactsOf(name, p.adapter, p.disabled)
+		in.Providers[i] = FactsOf(name, p.adapter, s.disabled[name])
 		in.Providers[i].Drained = s.drained(name)
 	}
 	return in
