@@ -457,7 +457,7 @@ type DeleteScope string
 
 // ExplainRoutes A create as far as routes look at it, without its card.
 type ExplainRoutes struct {
-	// Bin The first 6 to 8 digits of the card number, never all of it. Without `brand` it tells that, too. A create knows 6 digits.
+	// Bin The first 6 to 8 digits of the card number, never all of it. Without `brand` it tells that, too. A create knows 8 digits of a number of 16 or more, else 6.
 	Bin   string `json:"bin,omitempty"`
 	Brand Brand  `json:"brand,omitempty"`
 

@@ -18,7 +18,7 @@ func (a *API) ExplainRoutes(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	decision, err := a.service.Explain(c.Request().Context(), tenant(c), in)
+	decision, err := a.service(c).Explain(c.Request().Context(), tenant(c), in)
 	if err != nil {
 		return err
 	}
