@@ -120,7 +120,7 @@ func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *de
 	if d.store, err = openStore(ctx, c, log); err != nil {
 		return nil, err
 	}
-	if d.live, err = newLive(read, c, files, d.store, log, level); err != nil {
+	if d.live, err = newLive(read, c, files, d.store, nil, log, level); err != nil {
 		return nil, err
 	}
 	d.stops = append(d.stops, inBackground(ctx, d.live.service.Reconcile),

@@ -198,6 +198,18 @@ const (
 	RetrySafeWithSameKey Retry = "safe_with_same_key"
 )
 
+// Defines values for RouteDecisionObject.
+const (
+	RouteDecisionObjectDecision RouteDecisionObject = "decision"
+)
+
+// Defines values for RouteDecisionStrategy.
+const (
+	RouteDecisionStrategyLessThanNil RouteDecisionStrategy = "<nil>"
+	RouteDecisionStrategyPriority    RouteDecisionStrategy = "priority"
+	RouteDecisionStrategyWeighted    RouteDecisionStrategy = "weighted"
+)
+
 // Defines values for Sort.
 const (
 	SortCreatedAt     Sort = "created_at"
@@ -206,6 +218,17 @@ const (
 	SortExpiryDesc    Sort = "-exp"
 	SortUpdatedAt     Sort = "updated_at"
 	SortUpdatedAtDesc Sort = "-updated_at"
+)
+
+// Defines values for SourceType.
+const (
+	SourceTypeBankAccount                     SourceType = "bank_account"
+	SourceTypeCard                            SourceType = "card"
+	SourceTypeCybersourceInstrumentIdentifier SourceType = "cybersource_instrument_identifier"
+	SourceTypeCybersourceTransientToken       SourceType = "cybersource_transient_token"
+	SourceTypeProviderReference               SourceType = "provider_reference"
+	SourceTypeRebillyToken                    SourceType = "rebilly_token"
+	SourceTypeVaultedToken                    SourceType = "vaulted_token"
 )
 
 // Defines values for TransientTokenSourceType.
@@ -452,6 +475,32 @@ type CustomerInstrumentPage struct {
 
 // DeleteScope provider: from the provider. vault: also from the vault behind the provider, where it has one. gateway: only forgotten here.
 type DeleteScope string
+
+// ExplainRoutes A create as far as routes look at it, without its card.
+type ExplainRoutes struct {
+	// Bin The first 6 to 8 digits of the card number, never all of it. Without `brand` it tells that, too. A create knows 8 digits of a number of 16 or more, else 6.
+	Bin   string `json:"bin,omitempty"`
+	Brand Brand  `json:"brand,omitempty"`
+
+	// Country ISO 3166-1 alpha-2.
+	Country string `json:"country,omitempty"`
+
+	// Currency ISO 4217.
+	Currency string `json:"currency,omitempty"`
+
+	// CustomerID Left out, no route for a share of the customers matches, and it is not looked up where the customer is known.
+	CustomerID string `json:"customer_id,omitempty"`
+
+	// Metadata Keys of 1 to 40 of A-Z a-z 0-9 _ . -
+	Metadata Metadata `json:"metadata,omitempty"`
+
+	// Provider As a create's; required with `provider_reference`, which is of that provider.
+	Provider string `json:"provider,omitempty"`
+
+	// SourceTypes In the order of the create's sources.
+	SourceTypes []SourceType   `json:"source_types"`
+	Type        InstrumentType `json:"type,omitempty"`
+}
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -712,6 +761,55 @@ type RebillyTokenSourceType string
 // Retry safe: nothing happened, or repeating it does no harm, and the condition may pass. safe_with_same_key: send it again with the same Idempotency-Key. after_reconcile: read the operation first. never: the same request will fail again.
 type Retry string
 
+// RouteCandidate defines model for RouteCandidate.
+type RouteCandidate struct {
+	// Place Null if it is not eligible.
+	Place    *int   `json:"place"`
+	Provider string `json:"provider"`
+
+	// Reason Why it is not eligible.
+	//
+	// Examples: disabled, drained, breaker_open, unsupported_source, no_customer_reference
+	Reason *string `json:"reason"`
+
+	// SourceType The first of the request's that it accepts; null if it accepts none.
+	SourceType *string `json:"source_type"`
+}
+
+// RouteDecision defines model for RouteDecision.
+type RouteDecision struct {
+	// Candidates In the order in which they are tried.
+	Candidates []RouteCandidate `json:"candidates"`
+
+	// Mirrors Providers that would get a copy, if the first candidate stores the instrument.
+	Mirrors []RouteMirror       `json:"mirrors"`
+	Object  RouteDecisionObject `json:"object"`
+
+	// Route The route that matched. Null if none did, or if the request named the provider.
+	Route *string `json:"route"`
+
+	// Strategy How the route orders its providers; null without a route.
+	Strategy *RouteDecisionStrategy `json:"strategy"`
+
+	// Unmatched The routes before it that did not match.
+	Unmatched []UnmatchedRoute `json:"unmatched"`
+}
+
+// RouteDecisionObject defines model for RouteDecision.Object.
+type RouteDecisionObject string
+
+// RouteDecisionStrategy How the route orders its providers; null without a route.
+type RouteDecisionStrategy string
+
+// RouteMirror defines model for RouteMirror.
+type RouteMirror struct {
+	Provider string `json:"provider"`
+
+	// Reason Why it would get no copy now.
+	Reason     *string `json:"reason"`
+	SourceType *string `json:"source_type"`
+}
+
 // Sort defines model for Sort.
 type Sort string
 
@@ -730,6 +828,9 @@ type SourceStatus struct {
 	Status string `json:"status"`
 }
 
+// SourceType defines model for SourceType.
+type SourceType string
+
 // TransientTokenSource A token of CyberSource Flex Microform or Unified Checkout.
 type TransientTokenSource struct {
 	TransientToken string                   `json:"transient_token,omitempty"`
@@ -741,6 +842,15 @@ type TransientTokenSourceType string
 
 // UndecidedState defines model for UndecidedState.
 type UndecidedState string
+
+// UnmatchedRoute defines model for UnmatchedRoute.
+type UnmatchedRoute struct {
+	// Because The first member of its match that the request does not fit.
+	//
+	// Examples: country
+	Because string `json:"because"`
+	Route   string `json:"route"`
+}
 
 // UpdateInstrument A JSON Merge Patch. What is left out stays; null removes.
 type UpdateInstrument struct {
@@ -1005,6 +1115,9 @@ type UpdateInstrumentApplicationMergePatchPlusJSONRequestBody = UpdateInstrument
 
 // AddProviderTokenJSONRequestBody defines body for AddProviderToken for application/json ContentType.
 type AddProviderTokenJSONRequestBody = AddProviderToken
+
+// ExplainRoutesJSONRequestBody defines body for ExplainRoutes for application/json ContentType.
+type ExplainRoutesJSONRequestBody = ExplainRoutes
 
 // AsCardSource returns the union data inside the Source as a CardSource
 func (t Source) AsCardSource() (CardSource, error) {
@@ -1671,6 +1784,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/providers/{provider_name} (the `GetProvider` operationId).
 	GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainRoutesWithBody Explain which providers a create would go to, and why
+	//
+	// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+	// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+	// no promise: a moment later a breaker may be open.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+	ExplainRoutesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainRoutes Explain which providers a create would go to, and why
+	//
+	// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+	// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+	// no promise: a moment later a breaker may be open.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+	ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetCustomer Read where a customer is known
@@ -2192,6 +2327,48 @@ func (c *RawClient) ListProviders(ctx context.Context, reqEditors ...RequestEdit
 // Corresponds with GET /v1/providers/{provider_name} (the `GetProvider` operationId).
 func (c *RawClient) GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetProviderRequest(c.Server, providerName)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainRoutesWithBody Explain which providers a create would go to, and why
+//
+// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+// no promise: a moment later a breaker may be open.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+func (c *RawClient) ExplainRoutesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRoutesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainRoutes Explain which providers a create would go to, and why
+//
+// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+// no promise: a moment later a breaker may be open.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+func (c *RawClient) ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRoutesRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3473,6 +3650,46 @@ func NewGetProviderRequest(server string, providerName string) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewExplainRoutesRequest calls the generic ExplainRoutes builder with application/json body
+func NewExplainRoutesRequest(server string, body ExplainRoutesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExplainRoutesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewExplainRoutesRequestWithBody constructs an http.Request for the ExplainRoutes method, with any body, and a specified content type
+func NewExplainRoutesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/routes/explain")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }

@@ -25,6 +25,8 @@ type memory struct {
 	upd  normalize.UpdateInput
 	id   string
 	keys []string // of the changes
+
+	explained normalize.ExplainInput
 }
 
 func (m *memory) instrument() normalize.Instrument {
@@ -134,6 +136,16 @@ func (m *memory) Provider(name string) (gateway.ProviderStatus, error) {
 	return gateway.ProviderStatus{Object: "provider", Name: name, Type: "rebilly"}, nil
 }
 
+func (m *memory) Explain(_ context.Context, _ string, in normalize.ExplainInput) (gateway.Explanation, error) {
+	m.explained = in
+	route, strategy := "all", gateway.StrategyWeighted
+	return gateway.Explanation{
+		Object: "decision", Route: &route, Strategy: &strategy,
+		Candidates: []gateway.ExplainedCandidate{{Provider: "rebilly-main", Place: new(1), SourceType: &in.SourceTypes[0]}},
+		Mirrors:    []gateway.ExplainedMirror{}, Unmatched: []gateway.Unmatched{{Route: "eu", Because: "country"}},
+	}, nil
+}
+
 func (m *memory) Ready(context.Context) error { return nil }
 
 // newGateway serves the real HTTP interface over a service.
@@ -218,6 +230,18 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		advices++
 	}
 	require.Equal(t, 2, advices, "both pages")
+
+	decision, err := c.ExplainRoutes(ctx, client.ExplainRoutes{
+		CustomerID: "cus-42", SourceTypes: []client.SourceType{client.SourceTypeRebillyToken}, Country: "US", Brand: "visa", Bin: "411111", Metadata: client.Metadata{"plan": "gold"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, normalize.ExplainInput{
+		CustomerID: "cus-42", SourceTypes: []normalize.SourceType{normalize.SourceRebillyToken}, Country: "US", Brand: normalize.Visa, BIN: "411111", Metadata: map[string]string{"plan": "gold"},
+	}, m.explained)
+	require.Equal(t, "all", *decision.Route)
+	require.Equal(t, 1, *decision.Candidates[0].Place)
+	require.Nil(t, decision.Candidates[0].Reason)
+	require.Equal(t, "country", decision.Unmatched[0].Because)
 
 	require.Equal(t, []string{"", "", "", "", ""}, m.keys)
 	m.keys = nil

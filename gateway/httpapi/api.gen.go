@@ -321,6 +321,9 @@ type ServerInterface interface {
 	// GetProvider Read a provider's capabilities and health
 	// (GET /v1/providers/{provider_name})
 	GetProvider(ctx echo.Context, providerName string) error
+	// ExplainRoutes Explain which providers a create would go to, and why
+	// (POST /v1/routes/explain)
+	ExplainRoutes(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1049,6 +1052,15 @@ func (w *ServerInterfaceWrapper) GetProvider(ctx echo.Context) error {
 	return err
 }
 
+// ExplainRoutes converts echo context to params.
+func (w *ServerInterfaceWrapper) ExplainRoutes(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExplainRoutes(ctx)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1122,5 +1134,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/operations/:operation_id/retry", wrapper.RetryOperation, options.OperationMiddlewares["retryOperation"]...)
 	router.GET(options.BaseURL+"/v1/providers", wrapper.ListProviders, options.OperationMiddlewares["listProviders"]...)
 	router.GET(options.BaseURL+"/v1/providers/:provider_name", wrapper.GetProvider, options.OperationMiddlewares["getProvider"]...)
+	router.POST(options.BaseURL+"/v1/routes/explain", wrapper.ExplainRoutes, options.OperationMiddlewares["explainRoutes"]...)
 
 }

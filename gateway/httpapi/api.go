@@ -36,6 +36,7 @@ type service interface {
 	FailOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	Providers() []gateway.ProviderStatus
 	Provider(name string) (gateway.ProviderStatus, error)
+	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
 	Ready(ctx context.Context) error
 }
 

@@ -30,6 +30,7 @@ type fake struct {
 	ids    []string
 	put    normalize.CustomerInput
 
+	explain    normalize.ExplainInput
 	replayed   bool
 	operations gateway.ListOperationsInput
 }
@@ -212,6 +213,23 @@ func (f *fake) Providers() []gateway.ProviderStatus {
 func (f *fake) Provider(name string) (gateway.ProviderStatus, error) {
 	f.id = name
 	return exampleProvider(), f.called("")
+}
+
+func (f *fake) Explain(_ context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error) {
+	if fields := in.Validate(); len(fields) > 0 {
+		return gateway.Explanation{}, normalize.Invalid(fields...) // as the service does
+	}
+	f.explain = in
+	route, strategy, source, reason := "us-cards", gateway.StrategyPriority, normalize.SourceCard, gateway.ReasonBreakerOpen
+	return gateway.Explanation{
+		Object: "decision", Route: &route, Strategy: &strategy,
+		Candidates: []gateway.ExplainedCandidate{
+			{Provider: "cybersource-us", SourceType: &source, Reason: &reason},
+			{Provider: "rebilly-main", Place: new(1), SourceType: &source},
+		},
+		Mirrors:   []gateway.ExplainedMirror{{Provider: "bigcommerce-main", Reason: &reason}},
+		Unmatched: []gateway.Unmatched{{Route: "eu-cards", Because: "country"}},
+	}, f.called(tenant)
 }
 
 func (f *fake) Ready(context.Context) error { return f.called("") }

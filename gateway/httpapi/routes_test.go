@@ -129,6 +129,7 @@ func requests() map[string]struct{ method, path, body string } {
 		"retryOperation":          {http.MethodPost, "/v1/operations/" + exampleID + "/retry", ""},
 		"failOperation":           {http.MethodPost, "/v1/operations/" + exampleID + "/fail", ""},
 		"listProviders":           {http.MethodGet, "/v1/providers", ""},
+		"explainRoutes":           {http.MethodPost, "/v1/routes/explain", `{"source_types":["card"]}`},
 		"getProvider":             {http.MethodGet, "/v1/providers/cybersource-us", ""},
 	}
 }

@@ -65,6 +65,7 @@ func operations() map[string]operation {
 		"failOperation":           {scope: InstrumentsWrite},
 		"listProviders":           {scope: ProvidersRead},
 		"getProvider":             {scope: ProvidersRead},
+		"explainRoutes":           {scope: RoutesRead},
 		"getDocument":             {scope: public},
 		"getDocs":                 {scope: public},
 		"getDocsAsset":            {scope: public},

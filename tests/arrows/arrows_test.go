@@ -45,6 +45,7 @@ func rooms() []room {
 			"github.com/labstack/echo/v4", "github.com/go-json-experiment/json", "go.uber.org/zap",
 			"github.com/oapi-codegen", "github.com/getkin/kin-openapi", "go.yaml.in/yaml",
 		}},
+		{"gateway/rehearsal", []string{"gateway"}, []string{"go.uber.org/zap"}},
 		{"gateway/client", nil, []string{"github.com/oapi-codegen"}},
 	}
 	config := room{"config", []string{"normalize", "adapters"}, []string{
