@@ -114,6 +114,11 @@ func (b *breaker) allow() (done func(err error, took time.Duration), trial bool,
 	if state, wait := b.gate(); state == breakerOpen {
 		return nil, false, wait
 	}
+	return b.pastGate()
+}
+
+// pastGate asks gobreaker for a call that the gate let through.
+func (b *breaker) pastGate() (done func(err error, took time.Duration), trial bool, retry time.Duration) {
 	end, err := b.inner.Allow()
 	if err != nil {
 		// The trials are all under way, or it has opened this very moment.
