@@ -18,7 +18,9 @@ const (
 	ReasonDisabled            Reason = "disabled"
 	ReasonDrained             Reason = "drained"
 	ReasonNoCustomerReference Reason = "no_customer_reference"
-	ReasonBreakerOpen         Reason = "breaker_open"
+	ReasonBreakerOpen         Reason = "breaker_open"  // also half open, while its few calls are under way
+	ReasonBulkheadFull        Reason = "bulkhead_full" // as many calls are in flight as may be
+	ReasonRetryBudget         Reason = "retry_budget"  // too many creates come from other providers
 )
 
 // ProviderFacts is what a decision depends on of one provider.

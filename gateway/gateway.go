@@ -49,6 +49,9 @@ type ProviderConfig struct {
 	MaxInFlight int           // calls at the same time, each for reads and for writes; default 64
 	Breaker     BreakerConfig
 	Disabled    bool // never chosen for new instruments; those it has stay readable
+	// RetryBudget is how many creates a second may come here after they were tried at
+	// another provider. Default 100.
+	RetryBudget float64
 }
 
 // Tenant is one merchant behind the gateway.
@@ -158,6 +161,14 @@ func (s *Service) addProviders(configs []ProviderConfig, before *Service) error 
 		s.order = append(s.order, pc.Name)
 	}
 	return nil
+}
+
+// Close ends what the service does by itself, Reconcile aside. Requests that are
+// under way go on.
+func (s *Service) Close() {
+	for _, p := range s.providers {
+		p.close()
+	}
 }
 
 // leaseMargin is how much longer than a provider's call a lease is at least.

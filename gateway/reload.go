@@ -27,6 +27,11 @@ func (s *Service) Reload(c Config) (*Service, error) {
 		return nil, err
 	}
 	s.latest.Store(next)
+	for name, p := range before.providers {
+		if next.providers[name] != p {
+			p.close()
+		}
+	}
 	for _, p := range next.providers {
 		p.share.adjust(next.reconcileRate)
 	}

@@ -123,7 +123,7 @@ func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *de
 	if d.live, err = newLive(read, c, files, d.store, nil, log, level); err != nil {
 		return nil, err
 	}
-	d.stops = append(d.stops, inBackground(ctx, d.live.service.Reconcile),
+	d.stops = append(d.stops, d.live.close, inBackground(ctx, d.live.service.Reconcile),
 		inBackground(ctx, func(ctx context.Context) { d.live.follow(ctx, nil) }))
 	d.server, err = serveOn(ctx, listen, d.live.api.Handler(), log)
 	return d, err

@@ -80,6 +80,12 @@ func (l *live) now() (*gateway.Service, *config.Config) {
 	return l.service, l.config
 }
 
+// close ends what the generation in force does by itself.
+func (l *live) close() {
+	service, _ := l.now()
+	service.Close()
+}
+
 // reload reads the configuration and puts it in force, if it is another one or if it
 // is forced to. One that cannot be used is refused, and nothing has changed then.
 func (l *live) reload(force bool) error {

@@ -89,6 +89,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	defer l.close()
 	defer inBackground(ctx, l.service.Reconcile)()
 	main, err := serveOn(ctx, c.Listen, l.api.Handler(), log)
 	if err != nil {

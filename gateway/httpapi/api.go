@@ -35,6 +35,8 @@ type service interface {
 	RetryOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	FailOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	Providers() []gateway.ProviderStatus
+	Drain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
+	Undrain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
 	Provider(name string) (gateway.ProviderStatus, error)
 	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
 	Ready(ctx context.Context) error

@@ -18,17 +18,19 @@ type fake struct {
 	err     error
 	panics  any
 
-	tenant string
-	key    string
-	id     string
-	create normalize.CreateInput
-	update normalize.UpdateInput
-	list   gateway.ListInput
-	scope  gateway.DeleteScope
-	stored bool
-	items  []gateway.ImportItem
-	ids    []string
-	put    normalize.CustomerInput
+	tenant  string
+	key     string
+	id      string
+	create  normalize.CreateInput
+	update  normalize.UpdateInput
+	list    gateway.ListInput
+	scope   gateway.DeleteScope
+	stored  bool
+	items   []gateway.ImportItem
+	ids     []string
+	put     normalize.CustomerInput
+	by      string
+	drained normalize.DrainInput
 
 	explain    normalize.ExplainInput
 	replayed   bool
@@ -70,7 +72,11 @@ func exampleProvider() gateway.ProviderStatus {
 	return gateway.ProviderStatus{
 		Object: "provider", Name: "cybersource-us", Type: "cybersource",
 		Capabilities: []adapters.Capability{"create"}, SourceTypes: normalize.SourceTypes(),
-		Classes: map[string]gateway.ClassStatus{"read": {Breaker: "closed", Limit: 64}},
+		Alarm: &gateway.Alarm{Code: normalize.ProviderMisconfigured, Since: exampleTime(), Last: exampleTime(), Count: 1},
+		Classes: map[string]gateway.ClassStatus{
+			"read":  {Breaker: "closed", Since: exampleTime(), Limit: 64},
+			"write": {Breaker: "open", Since: exampleTime(), Reason: "5 consecutive failures", RetryAt: exampleTime(), Limit: 64},
+		},
 	}
 }
 
@@ -230,6 +236,18 @@ func (f *fake) Explain(_ context.Context, tenant string, in normalize.ExplainInp
 		Mirrors:   []gateway.ExplainedMirror{{Provider: "bigcommerce-main", Reason: &reason}},
 		Unmatched: []gateway.Unmatched{{Route: "eu-cards", Because: "country"}},
 	}, f.called(tenant)
+}
+
+func (f *fake) Drain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	f.id, f.by, f.drained = name, by, in
+	out := exampleProvider()
+	out.Drained, out.DrainedSince, out.DrainedBy, out.DrainReason = true, exampleTime(), by, in.Reason
+	return out, f.called("")
+}
+
+func (f *fake) Undrain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	f.id, f.by, f.drained = name, by, in
+	return exampleProvider(), f.called("")
 }
 
 func (f *fake) Ready(context.Context) error { return f.called("") }

@@ -131,6 +131,8 @@ func requests() map[string]struct{ method, path, body string } {
 		"listProviders":           {http.MethodGet, "/v1/providers", ""},
 		"explainRoutes":           {http.MethodPost, "/v1/routes/explain", `{"source_types":["card"]}`},
 		"getProvider":             {http.MethodGet, "/v1/providers/cybersource-us", ""},
+		"drainProvider":           {http.MethodPost, "/v1/providers/cybersource-us/drain", `{"reason":"maintenance"}`},
+		"undrainProvider":         {http.MethodPost, "/v1/providers/cybersource-us/undrain", ""},
 	}
 }
 

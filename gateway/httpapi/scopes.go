@@ -62,6 +62,8 @@ func operations() map[string]operation {
 		"findOperations":          {scope: InstrumentsRead, query: []string{"idempotency_key", "state", "limit", "cursor"}},
 		"getOperation":            {scope: InstrumentsRead},
 		"retryOperation":          {scope: InstrumentsWrite},
+		"drainProvider":           {scope: ProvidersWrite},
+		"undrainProvider":         {scope: ProvidersWrite},
 		"failOperation":           {scope: InstrumentsWrite},
 		"listProviders":           {scope: ProvidersRead},
 		"getProvider":             {scope: ProvidersRead},
