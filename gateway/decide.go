@@ -11,7 +11,7 @@ import (
 type Reason string
 
 // The reasons. Creates find out about breakers and customers later, by asking for a
-// place and by reading the customer.
+// place and by reading the customer; no decision gives the last two.
 const (
 	ReasonUnknownProvider     Reason = "unknown_provider"
 	ReasonUnsupportedSource   Reason = "unsupported_source"
@@ -19,6 +19,8 @@ const (
 	ReasonDrained             Reason = "drained"
 	ReasonNoCustomerReference Reason = "no_customer_reference"
 	ReasonBreakerOpen         Reason = "breaker_open"
+	ReasonBulkheadFull        Reason = "bulkhead_full" // as many calls are in flight as may be
+	ReasonRetryBudget         Reason = "retry_budget"  // too many creates come from other providers
 )
 
 // ProviderFacts is what a decision depends on of one provider.
