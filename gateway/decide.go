@@ -11,7 +11,7 @@ import (
 type Reason string
 
 // The reasons. Creates find out about breakers and customers later, by asking for a
-// place and by reading the customer.
+// place and by reading the customer; no decision gives the last two.
 const (
 	ReasonUnknownProvider     Reason = "unknown_provider"
 	ReasonUnsupportedSource   Reason = "unsupported_source"

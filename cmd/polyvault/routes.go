@@ -122,33 +122,33 @@ func loadSetup(file string) (rehearsal.Setup, error) {
 // printRehearsal is the report for people.
 func printRehearsal(w io.Writer, r rehearsal.Report) error {
 	p := &printer{w: w}
-	p.printf("%s, recorded from %s to %s\n\n", counted(r.Requests, "request"), r.First.Format(time.RFC3339), r.Last.Format(time.RFC3339))
+	p.printf("%s, recorded from %s to %s\n\n", requestCount(r.Requests), r.First.Format(time.RFC3339), r.Last.Format(time.RFC3339))
 	p.printf("%8d to another provider\n%8d to other mirrors only\n%8d by another route only\n%8d unchanged\n", r.OtherProvider, r.OtherMirrors, r.OtherRoute, r.Unchanged)
 	if r.OtherFallbacks > 0 {
-		p.printf("\n%s would have other providers to fall back on.\n", counted(r.OtherFallbacks, "request"))
+		p.printf("\n%s would have other providers to fall back on.\n", requestCount(r.OtherFallbacks))
 	}
 	if r.Uncertain > 0 {
-		p.printf("\n%s cannot be told for sure: the routes match on a metadata key, or on digits of the\ncard number, that were not recorded. They are shown as if that did not match.\n", counted(r.Uncertain, "request"))
+		p.printf("\n%s cannot be told for sure: the routes match on a metadata key, or on digits of the\ncard number, that were not recorded. They are shown as if that did not match.\n", requestCount(r.Uncertain))
 	}
 	if r.Unfinished {
 		p.printf("\nThe last line of the file has no end yet, and is left out.\n")
 	}
 	for _, m := range r.Moves {
-		p.printf("\n%s\n  from %s\n    to %s\n", counted(m.Count, "request"), destination(m.From), destination(m.To))
+		p.printf("\n%s\n  from %s\n    to %s\n", requestCount(m.Count), destination(m.From), destination(m.To))
 		printExamples(p, m.Examples)
 	}
 	if r.Untaken > 0 {
-		p.printf("\nNOBODY WOULD TAKE %s any more:\n", counted(r.Untaken, "request"))
+		p.printf("\nNOBODY WOULD TAKE %s any more:\n", requestCount(r.Untaken))
 		printExamples(p, r.UntakenExamples)
 	}
 	return p.err
 }
 
-func counted(n int, what string) string {
+func requestCount(n int) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 request"
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d requests", n)
 }
 
 // destination is "ROUTE: PROVIDER and mirrors A, B".

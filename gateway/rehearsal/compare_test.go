@@ -284,8 +284,8 @@ func TestWhatARehearsalTellsApart(t *testing.T) {
 			t.Parallel()
 			got, err := Compare(lines(t, tc.edit), nil, tc.next)
 			require.NoError(t, err)
-			require.Equal(t, tc.want.Untaken, len(got.UntakenExamples))
-			require.Equal(t, tc.want.OtherProvider+tc.want.OtherMirrors+tc.want.OtherRoute, len(got.Moves))
+			require.Len(t, got.UntakenExamples, tc.want.Untaken)
+			require.Len(t, got.Moves, tc.want.OtherProvider+tc.want.OtherMirrors+tc.want.OtherRoute)
 			got.First, got.Last, got.Moves, got.UntakenExamples = time.Time{}, time.Time{}, nil, nil
 			tc.want.Requests = 1
 			require.Equal(t, tc.want, got)
