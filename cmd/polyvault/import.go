@@ -184,7 +184,7 @@ func (b *importBar) notice(waitingFor string) {
 	defer b.mu.Unlock()
 	if now := time.Now(); now.Sub(b.noted) >= noticeEvery {
 		b.noted = now
-		var w io.Writer = b.w
+		w := b.w
 		if b.pool != nil {
 			w = b.pool // above the bar
 		}

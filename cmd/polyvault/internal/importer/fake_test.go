@@ -95,7 +95,7 @@ type job struct {
 	f *fake
 }
 
-func newJob(t *testing.T, name string, text string) *job {
+func newJob(t *testing.T, name, text string) *job {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))

@@ -108,7 +108,7 @@ func TestLinesOfCSV(t *testing.T) {
 	require.Equal(t, "gold, or \"silver\"", sent.Metadata["plan"])
 	source, err := sent.Sources[0].AsProviderReferenceSource()
 	require.NoError(t, err)
-	require.Equal(t, map[string]string{"customer": "c\"1\"", "payment_instrument": "i1"}, map[string]string(source.References))
+	require.Equal(t, map[string]string{"customer": "c\"1\"", "payment_instrument": "i1"}, source.References)
 	require.Equal(t, "p", source.Provider)
 }
 
