@@ -60,7 +60,7 @@ func TestTheLedgerKeepsTheLastRequests(t *testing.T) {
 	s := standin.New(&counter{})
 	const requests = 210_123
 	for i := range requests {
-		s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, fmt.Sprintf("/%d", i), http.NoBody))
+		s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("/%d", i), http.NoBody))
 	}
 	state := s.State()
 	require.Len(t, state.Requests, 100_000)

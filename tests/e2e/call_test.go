@@ -64,12 +64,12 @@ func (g gateway) try(t *testing.T, method, path string, h header, body any) answ
 	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
 	return read(t, resp)
 }
 
 func read(t *testing.T, resp *http.Response) answer {
 	t.Helper()
-	defer func() { _ = resp.Body.Close() }()
 	a := answer{status: resp.StatusCode, header: resp.Header}
 	var err error
 	a.raw, err = io.ReadAll(resp.Body)

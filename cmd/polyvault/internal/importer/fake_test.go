@@ -29,6 +29,7 @@ type fake struct {
 	before   func(request int) error
 	item     func(client.ImportItem) *client.Problem // nil: it is adopted
 	takes    time.Duration
+	largest  int // request, in bytes
 }
 
 func newFake() *fake { return &fake{ids: map[string]string{}} }
@@ -39,6 +40,11 @@ func (f *fake) Import(ctx context.Context, items []client.ImportItem) (client.Bu
 	n := f.requests
 	f.atOnce++
 	f.most = max(f.most, f.atOnce)
+	body, err := json.Marshal(client.ImportInstruments{Items: items})
+	if err != nil {
+		panic(err)
+	}
+	f.largest = max(f.largest, len(body))
 	f.mu.Unlock()
 	defer func() {
 		f.mu.Lock()

@@ -38,13 +38,13 @@ func TestEveryLineHasAResultInItsPlace(t *testing.T) {
 // Whatever of the results a crash leaves, the next run ends as the first one did.
 func TestARunGoesOnAfterACrashAtAnyByte(t *testing.T) {
 	t.Parallel()
-	text := good(7) + "broken\n" + good(9)[len(good(7)):]
+	text := good(3) + "broken\n" + good(4)[len(good(3)):]
 	whole := newJob(t, "in.jsonl", text)
 	whole.run(t)
 	log, err := os.ReadFile(whole.Results)
 	require.NoError(t, err)
 	want := whole.ids(t)
-	require.Len(t, want, 10)
+	require.Len(t, want, 5)
 	for cut := range len(log) + 1 {
 		j := newJob(t, "in.jsonl", text)
 		j.Gateway, j.f = whole.f, whole.f
@@ -52,16 +52,16 @@ func TestARunGoesOnAfterACrashAtAnyByte(t *testing.T) {
 		require.NoError(t, os.WriteFile(j.Results, log[:cut], 0o600))
 		sum := j.run(t)
 		require.Equal(t, want, j.ids(t), "cut at byte %d", cut)
-		require.Equal(t, map[int]string{8: "invalid_json"}, j.codes(t))
+		require.Equal(t, map[int]string{4: "invalid_json"}, j.codes(t))
 		kept := bytes.Count(log[:cut], []byte("\n"))
 		require.Equal(t, kept, sum.Earlier)
-		lines := 10 - kept
-		if kept < 8 {
+		lines := 5 - kept
+		if kept < 4 {
 			lines-- // the broken one
 		}
 		require.Equal(t, lines, len(j.f.sent)-sent, "what has a result is not sent again")
 	}
-	require.Len(t, whole.f.ids, 9)
+	require.Len(t, whole.f.ids, 4)
 }
 
 func TestAFileThatWasChangedIsNotGoneOnWith(t *testing.T) {
@@ -147,6 +147,19 @@ func TestOneKeyIsNotTwiceInARequest(t *testing.T) {
 	ids := j.ids(t)
 	require.Equal(t, ids[1], ids[4])
 	require.Equal(t, ids[1], ids[7])
+}
+
+// A request has at most 1 MiB, also where an item takes more room than its line.
+func TestRequestsAreNotTooLarge(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&b, `{"customer_id":"c","provider":"p","references":{"instrument":"%d"},"metadata":{"k":"%s"}}`+"\n", i, strings.Repeat("<", (i%30)*2_000))
+	}
+	j := newJob(t, "in.jsonl", b.String())
+	require.Equal(t, 300, j.run(t).Stored)
+	require.Less(t, j.f.largest, 1<<20)
+	require.Greater(t, j.f.largest, 1<<19)
 }
 
 func TestFailedLinesAreTriedAgain(t *testing.T) {

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,7 @@ import (
 
 const (
 	maxItems = 100       // of a request of the API
-	maxBytes = 512 << 10 // of the items of a request, which may have 1 MiB
+	maxBytes = 900 << 10 // of the items of a request, which may have 1 MiB
 	maxSlots = 1000      // of a batch, with what is only copied
 )
 
@@ -34,6 +35,16 @@ type slot struct {
 	key    string
 	send   bool    // it has no result yet
 	before *Result // what stays true if it gets none
+}
+
+// size is how many bytes of a request the slot's item takes: more than its line, since
+// it is written anew.
+func (s slot) size() int {
+	b, err := json.Marshal(s.item())
+	if err != nil {
+		return maxBytes // texts only: it cannot fail
+	}
+	return len(b) + 1
 }
 
 func newBatch() *batch { return &batch{keys: map[string]bool{}, done: make(chan struct{})} }
@@ -173,7 +184,7 @@ func (r *run) add(b **batch, l line, before *Result) {
 		return
 	}
 	s.entry, s.key, s.send = e, e.key(s.result.Try), true
-	size := len(l.text) + itemOverhead
+	size := s.size()
 	full := (*b).toSend == maxItems || (*b).toSend > 0 && (*b).bytes+size > maxBytes
 	if full || (*b).keys[s.key] || len((*b).slots) >= maxSlots {
 		r.pass(b)
@@ -181,9 +192,6 @@ func (r *run) add(b **batch, l line, before *Result) {
 	(*b).slots, (*b).end = append((*b).slots, s), l.end
 	(*b).toSend, (*b).bytes, (*b).keys[s.key] = (*b).toSend+1, (*b).bytes+size, true
 }
-
-// itemOverhead is what an item has beyond its line, in bytes.
-const itemOverhead = 256
 
 // pass hands the batch on and begins another one.
 func (r *run) pass(b **batch) {
