@@ -322,25 +322,90 @@ func TestAnImportEndsWhenNothingCanBeDone(t *testing.T) {
 // A provider that is down is waited for once, and not at every one of its lines.
 func TestAProviderThatIsDownCostsItsPatienceOnce(t *testing.T) {
 	t.Parallel()
+	for name, outage := range map[string]time.Duration{"and comes back": 3 * time.Minute, "for good": 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				j := newJob(t, "in.jsonl", good(30_000))
+				until := time.Now().Add(outage)
+				j.f.takes = time.Second
+				j.f.item = func(item client.ImportItem) *client.Problem {
+					if item.Provider == "p1" && time.Now().Before(until) {
+						return problemNow(503, "provider_unavailable", "safe")
+					}
+					return nil
+				}
+				began := time.Now()
+				sum := j.run(t)
+				require.Less(t, time.Since(began), 5*time.Minute)
+				require.Positive(t, sum.Failed)
+				require.Equal(t, map[string]int{"provider_unavailable": sum.Failed}, sum.Codes)
+				if outage < time.Hour {
+					require.Less(t, sum.Failed, 10_000, "once it is back its lines are stored")
+				}
+				time.Sleep(outage)
+				j.RetryFailed = true
+				require.Equal(t, 30_000, j.run(t).Stored)
+			})
+		})
+	}
+}
+
+// Lines that wait when the import is stopped have no result, and no line after them has
+// one: what is written is how far it came.
+func TestResultsHaveNoGap(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		j := newJob(t, "in.jsonl", good(30_000))
-		until := time.Now().Add(3 * time.Minute)
-		j.f.takes = time.Second
+		j := newJob(t, "in.jsonl", good(1_000))
 		j.f.item = func(item client.ImportItem) *client.Problem {
-			if item.Provider == "p1" && time.Now().Before(until) {
-				return problemNow(503, "provider_unavailable", "safe")
+			if item.CustomerID == "cus-50" { // lines 151 to 153
+				return problemNow(409, "conflict", "safe")
 			}
 			return nil
 		}
-		began := time.Now()
-		sum := j.run(t)
-		require.Less(t, time.Since(began), 5*time.Minute)
-		require.Positive(t, sum.Failed)
-		require.Equal(t, map[string]int{"provider_unavailable": sum.Failed}, sum.Codes)
-		require.Less(t, sum.Failed, 10_000, "once it is back its lines are stored")
-		j.RetryFailed = true
-		require.Equal(t, 30_000, j.run(t).Stored)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Minute, cancel)
+		sum, err := Run(ctx, j.Options)
+		require.ErrorIs(t, err, ErrInterrupted)
+		require.Equal(t, 150, sum.LastLine)
+		require.Len(t, j.results(t), 150)
+		j.f.item = nil
+		require.Equal(t, 1_000, j.run(t).Lines())
 	})
+}
+
+func TestATornLineIsDroppedHoweverLongItIs(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, "in.jsonl", good(3))
+	j.run(t)
+	whole, err := os.ReadFile(j.Results)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(j.Results, append(whole, strings.Repeat("x", 3*maxResult)...), 0o600))
+	require.Equal(t, 3, j.run(t).Earlier)
+	after, err := os.ReadFile(j.Results)
+	require.NoError(t, err)
+	require.Equal(t, string(whole), string(after))
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	one := entry{CustomerID: "c", Provider: "p", References: map[string]string{"a": "1", "b": "2"}}
+	require.Equal(t, one.key(0), entry{CustomerID: "c", Provider: "p", References: map[string]string{"b": "2", "a": "1"}, Metadata: map[string]string{"k": "v"}}.key(1))
+	seen := map[string]bool{one.key(0): true, one.key(2): true}
+	for _, other := range []entry{
+		{CustomerID: "d", Provider: "p", References: one.References},
+		{CustomerID: "c", Provider: "q", References: one.References},
+		{CustomerID: "cp", Provider: "", References: one.References},
+		{CustomerID: "c", Provider: "p", References: map[string]string{"a": "1"}},
+		{CustomerID: "c", Provider: "p", References: map[string]string{"a": "2", "b": "1"}},
+		{CustomerID: "c", Provider: "p", References: map[string]string{"a": "1b2"}},
+	} {
+		seen[other.key(0)] = true
+	}
+	require.Len(t, seen, 8)
+	for key := range seen {
+		require.Regexp(t, `^[!-~]{1,255}$`, key)
+	}
 }
 
 func TestALineThatSomebodyElseIsStoringIsWaitedFor(t *testing.T) {
