@@ -3,9 +3,12 @@ package gateway
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -124,4 +127,30 @@ func TestAnAdoptionOnceMoreTellsTheOwner(t *testing.T) {
 	c, err := w.GetCustomer(t.Context(), acme, "cus")
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"alpha": "theirs"}, c.ProviderReferences)
+}
+
+// Creates of a customer that was adopted go to a place where the merchant has stored
+// cards by itself: what was there before an attempt began is not its surplus.
+func TestADoubtDeletesNothingThatIsOlder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for age, kept := range map[time.Duration]bool{24 * time.Hour: true, 0: false} {
+			w := newWorld()
+			w.stores(t, acme, input("cus", reference("alpha", w.a.put("theirs"))), "adoption")
+			ins := w.stores(t, acme, input("cus", card(visa)), "key").Instrument
+			recs, err := w.load(t.Context(), "test", ins.ID)
+			require.NoError(t, err)
+			want := wanted(card(visa), input("cus", card(visa)))
+			w.doubt(t.Context(), *recs[0], Doubt{Provider: "alpha", At: recs[0].CreatedAt, Want: &want})
+			other, err := w.a.Create(t.Context(), adapters.CreateInput{Customer: "theirs", Source: card(visa)})
+			require.NoError(t, err)
+			w.a.change(other.References, func(i *adapters.Instrument) { i.CreatedAt = time.Now().Add(-age) })
+			for range 8 {
+				time.Sleep(time.Minute)
+				require.NoError(t, w.swept(t.Context()))
+			}
+			_, err = w.a.Get(t.Context(), other.References)
+			require.Equal(t, kept, err == nil, "%s old: %v", age, err)
+		}
+	})
 }

@@ -78,7 +78,8 @@ its end; 2: it was called wrongly.`,
 	f.StringVar(&format, "format", "", "jsonl or csv; default: by the file's name")
 	f.StringVar(&o.Provider, "provider", "", "the provider of lines that name none")
 	f.StringVar(&o.Results, "results", "", "the file of results; default: FILE.results.jsonl")
-	f.IntVar(&o.Concurrency, "concurrency", 4, "requests at a time, of up to 100 lines each; 1 to 64")
+	f.IntVar(&o.Concurrency, "concurrency", 4, "requests at a time, of up to 100 lines each; 1 to 64. The gateway works on 8 lines of each at once:\n"+
+		"keep 8 times this below the providers' max_in_flight, which checkouts share")
 	f.DurationVar(&o.Patience, "patience", 2*time.Minute, "how long a gateway or a provider that is down is waited for; more than the gateway's lease")
 	f.BoolVar(&o.RetryFailed, "retry-failed", false, "try lines again that failed in an earlier run")
 	f.BoolVar(&o.Restart, "restart", false, "forget the results of earlier runs, and begin at the first line")

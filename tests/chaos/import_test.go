@@ -27,7 +27,7 @@ import (
 // with the file.
 func TestAnImportIsKilledAndGoesOn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 0)
+	w := newWorldIn(t, 0, "")
 	file, lines, bad := w.importFile(t, size(2_000, 100_000))
 	calm := w.over(t)
 	whole := calm.importing(t, file+".calm")
@@ -63,10 +63,15 @@ func TestAnImportIsKilledAndGoesOn(t *testing.T) {
 
 	got := readResults(t, file+".rough")
 	require.Len(t, got, len(want))
-	for i := range want {
-		require.Equal(t, []any{want[i].Line, want[i].ID, want[i].Code}, []any{got[i].Line, got[i].ID, got[i].Code})
+	for i, one := range want {
+		one.Status = got[i].Status // stored here, existing there
+		if one != got[i] || (one.ID == "") != (one.Status == "failed") {
+			require.Equal(t, one, got[i])
+		}
 	}
+	began := time.Now()
 	left, right := calm.everything(t), rough.everything(t)
+	t.Logf("both stores read in %s", time.Since(began).Round(time.Millisecond))
 	require.Len(t, left, lines-len(bad))
 	require.True(t, maps.Equal(left, right), "the stores differ")
 
@@ -237,9 +242,11 @@ func (w *world) everything(t *testing.T) map[string]string {
 		for _, ins := range page.Data {
 			require.Len(t, ins.Tokens, 1)
 			place := fmt.Sprint(ins.Tokens[0].Provider, ins.Tokens[0].References)
-			require.Empty(t, places[place], "%s is stored twice", place)
+			// Not with require: it would look at all of them each time.
+			if places[place] != "" || out[ins.ID] != "" {
+				require.Failf(t, "an instrument is there twice", "%s: %s, %s and %s", ins.ID, place, places[place], out[ins.ID])
+			}
 			places[place] = ins.ID
-			require.NotContains(t, out, ins.ID)
 			out[ins.ID] = ins.Customer + " " + place
 		}
 		if cursor = page.Next; cursor == "" {
