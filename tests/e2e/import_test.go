@@ -46,21 +46,19 @@ func TestImportCommand(t *testing.T) {
 				lines = append(lines, seed(t, addr, provider, 20)...)
 			}
 			lines[5] += "}"
-			for _, bad := range []string{
+			lines = append(lines,
 				`{"customer_id":"4111111111111111","provider":"rebilly-main","references":{"instrument":"inst_1"}}`,
 				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"instrument":"4111111111111111"}}`,
 				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"instrument":"inst_1"},"metadata":{"k":"4111111111111111"}}`,
 				`{"customer_id":"cus\u0000","provider":"rebilly-main","references":{"instrument":"inst_1"}}`,
 				`{"customer_id":"cus-1","provider":"nobody","references":{"instrument":"inst_1"}}`,
-				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"instrument":"` + strings.Repeat("x", 1000) + `"}}`,
+				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"instrument":"`+strings.Repeat("x", 1000)+`"}}`,
 				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"a":"1","b":"1","c":"1","d":"1","e":"1","f":"1","g":"1","h":"1","i":"1"}}`,
 				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"instrument":"inst_1","":"x"}}`,
 				`{"customer_id":"cus-1","provider":"cybersource-us","references":{"instrument":"inst_1"}}`,
 				`{"customer_id":"cus-1","provider":"bigcommerce-main","references":{"customer":"x","token":"y"}}`,
-				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"instrument":"` + strings.Repeat("<", 60_000) + `"}}`,
-			} {
-				lines = append(lines, bad)
-			}
+				`{"customer_id":"cus-1","provider":"rebilly-main","references":{"instrument":"`+strings.Repeat("<", 60_000)+`"}}`,
+			)
 			file := filepath.Join(t.TempDir(), "in.jsonl")
 			require.NoError(t, os.WriteFile(file, []byte("\ufeff"+strings.Join(lines, "\r\n")), 0o600))
 
