@@ -46,6 +46,7 @@ func rooms() []room {
 			"github.com/oapi-codegen", "github.com/getkin/kin-openapi", "go.yaml.in/yaml",
 		}},
 		{"gateway/client", nil, []string{"github.com/oapi-codegen"}},
+		{"cmd/polyvault/internal/importer", []string{"gateway/client"}, []string{"github.com/cenkalti/backoff/v5", "github.com/go-json-experiment/json"}},
 	}
 	config := room{"config", []string{"normalize", "adapters"}, []string{
 		"github.com/knadh/koanf", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml",
@@ -66,6 +67,8 @@ func exclusive() map[string][]string {
 		"go.etcd.io/bbolt":             {"gateway/boltstore"},
 		"github.com/labstack/echo":     {"gateway/httpapi"},
 		"github.com/sony/gobreaker/v2": {"gateway"},
+		"github.com/cenkalti/backoff":  {"cmd/polyvault/internal/importer"},
+		"github.com/vbauerster/mpb":    {"cmd/polyvault"},
 	}
 }
 
