@@ -1,0 +1,445 @@
+package gateway_test
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/polyvault/polyvault/adapters/fault"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// op is one operation of a provider, as the API or the reconciler asks for it.
+type op struct {
+	name  string
+	reads bool // it counts for the breaker of reads
+	check func(*trial)
+}
+
+// The operations.
+const (
+	opCreate     = "create"
+	opAlone      = "create, one provider only"
+	opCustomer   = "create: the customer before it"
+	opIdentifier = "create: the identifier before it"
+	opUpdate     = "update"
+	opDefault    = "set default"
+	opDeactivate = "deactivate"
+	opDelete     = "delete"
+	opVault      = "delete from the vault"
+	opGet        = "get"
+	opList       = "list of a customer"
+	opLook       = "look-up of the reconciler"
+)
+
+func ops() []op {
+	return []op{
+		{opCreate, false, (*trial).create},
+		{opAlone, false, (*trial).createAlone},
+		{opCustomer, false, (*trial).createStep},
+		{opIdentifier, false, (*trial).createStep},
+		{opUpdate, false, (*trial).change},
+		{opDefault, false, (*trial).change},
+		{opDeactivate, false, (*trial).change},
+		{opDelete, false, (*trial).change},
+		{opVault, false, (*trial).change},
+		{opGet, true, (*trial).get},
+		{opList, true, (*trial).list},
+		{opLook, true, (*trial).lookUp},
+	}
+}
+
+// requestsOf are each provider's requests that make an operation what it is. What is
+// missing does not exist there.
+func requestsOf() map[string]map[string][2]string {
+	const (
+		tms    = "/tms/v2/customers/*/payment-instruments"
+		org    = "/payment-instruments"
+		stored = "/stores/*/v3/payments/stored-instruments"
+		listed = "/stores/*/v3/customers/*/stored-instruments"
+	)
+	return map[string]map[string][2]string{
+		cyb: {
+			opCreate: {"POST", tms}, opCustomer: {"POST", "/tms/v2/customers"}, opIdentifier: {"POST", "/tms/v1/instrumentidentifiers"},
+			opUpdate: {"PATCH", tms + "/*"}, opDefault: {"PATCH", tms + "/*"}, opDelete: {"DELETE", tms + "/*"}, opVault: {"DELETE", tms + "/*"},
+			opGet: {"GET", tms + "/*"}, opList: {"GET", tms},
+		},
+		reb: {
+			opCreate: {"POST", org}, opCustomer: {"PUT", "/customers/*"}, opUpdate: {"PATCH", org + "/*"},
+			opDefault: {"PUT", "/customers/*"}, opDeactivate: {"POST", org + "/*/deactivation"},
+			opDelete: {"POST", org + "/*/deactivation"}, opVault: {"POST", org + "/*/deactivation"},
+			opGet: {"GET", org + "/*"}, opList: {"GET", org},
+		},
+		big: {
+			opCreate: {"POST", stored}, opUpdate: {"PUT", stored}, opDefault: {"PUT", stored},
+			opDelete: {"DELETE", stored}, opVault: {"DELETE", stored + "/*"}, opGet: {"GET", listed}, opList: {"GET", listed},
+		},
+	}
+}
+
+// spoiler matches the operation's own request.
+func (o op) spoiler(provider string) spoiler {
+	name := map[string]string{opAlone: opCreate, opLook: opList}[o.name]
+	if name == "" {
+		name = o.name
+	}
+	r := requestsOf()[provider][name]
+	return spoiler{method: r[0], path: r[1]}
+}
+
+// exists reports whether the provider has the operation.
+func (o op) exists(provider string) bool { return o.spoiler(provider).path != "" }
+
+// trial is one class at one provider's operation.
+type trial struct {
+	*failureWorld
+	op    op
+	class class // as it is here
+
+	told   [3]int // the breaker's counts before
+	sent   int    // requests to the provider before
+	stored int    // live instruments there before
+}
+
+// Every class of failure, at every operation of every provider: what the caller is
+// told, where a create goes, how many requests each provider gets, and what the
+// breaker learns. What is expected comes from the classes, which say what is proved.
+func TestFailureTable(t *testing.T) {
+	t.Parallel()
+	for _, provider := range providers() {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			serverTLS()
+			cases := map[normalize.Outcome]int{}
+			for _, c := range classes() {
+				for _, o := range ops() {
+					ran := false
+					t.Run(c.name+"/"+o.name, func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) { ran = tryOne(t, f, provider, c.at(provider, o.name), o) })
+					})
+					if ran {
+						cases[c.at(provider, o.name).outcome]++
+					}
+				}
+			}
+			total := 0
+			for _, outcome := range slices.Sorted(maps.Keys(cases)) {
+				t.Logf("%-12s %-9s %4d cases", provider, outcome, cases[outcome])
+				total += cases[outcome]
+			}
+			t.Logf("%-12s %d classes, %d cases", provider, len(classes()), total)
+		})
+	}
+}
+
+// tryOne runs one case in a world of its own, and reports whether there was one.
+func tryOne(t *testing.T, f *front, provider string, c class, o op) bool {
+	t.Helper()
+	if !o.exists(provider) && o.name != opDeactivate && o.name != opCustomer || o.skips(provider, c) {
+		return false
+	}
+	w := newFailureWorld(t, f, provider, c.shape)
+	defer w.close()
+	defer w.heal()
+	w.other = w.create("first", shopper, 3, provider).must(t, http.StatusCreated).str("id")
+	w.ask("PATCH", "/v1/instruments/"+w.other, "", object{"default": true}).must(t, http.StatusOK)
+	w.target = w.create("second", shopper, 1, provider).must(t, http.StatusCreated).str("id")
+	c.meet(w, o)
+	tr := &trial{failureWorld: w, op: o, class: c}
+	tr.told, tr.sent, tr.stored = tr.counts(), w.lines[provider].requests("", ""), w.live(provider)
+	o.check(tr)
+	return true
+}
+
+// skips says which cases are none.
+func (o op) skips(provider string, c class) bool {
+	switch {
+	case o.name == opAlone:
+		return c.outcome != normalize.NotSent // another provider makes no difference
+	case provider == reb && o.name == opCustomer && c.name == "2xx without a reference":
+		return true // the id is one that the gateway has chosen
+	case o.name == opList || o.name == opLook:
+		// An empty list has no reference, either: it is a list.
+		return c.name == "2xx without a reference" || o.name == opLook && c.outcome == normalize.Rejected && c.breaker == success
+	}
+	return false
+}
+
+func (tr *trial) counts() [3]int {
+	s, f, x := tr.Counts(tr.provider, tr.op.reads)
+	return [3]int{s, f, x}
+}
+
+// learned checks what the breaker was told since the trial began.
+func (tr *trial) learned() {
+	tr.tb.Helper()
+	now, got := tr.counts(), []told{}
+	for i, what := range []told{success, failure, excluded} {
+		if now[i] != tr.told[i] {
+			got = append(got, what)
+		}
+	}
+	want := []told{tr.class.breaker}
+	if tr.class.breaker == nothing {
+		want = []told{}
+	}
+	require.Equal(tr.tb, want, got, "what the breaker was told")
+}
+
+// reached checks how many requests the provider got: none unless it is one that reaches it.
+func (tr *trial) reached() {
+	tr.tb.Helper()
+	n := tr.lines[tr.provider].requests("", "") - tr.sent
+	if tr.class.reaches {
+		require.Positive(tr.tb, n, "the provider was asked")
+	} else {
+		require.Zero(tr.tb, n, "the provider got a request")
+	}
+}
+
+// nobodyElse checks that no other provider heard of it.
+func (tr *trial) nobodyElse() {
+	tr.tb.Helper()
+	for name, l := range tr.lines {
+		if name != tr.provider {
+			require.Empty(tr.tb, l.arrived, "%s was called", name)
+		}
+	}
+}
+
+// problem checks an answer that is one.
+func (tr *trial) problem(r reply, keyed bool) {
+	tr.tb.Helper()
+	c := tr.class
+	require.Equal(tr.tb, statusOf(c.code), r.status, r.raw)
+	require.Equal(tr.tb, string(c.code), r.str("code"), r.raw)
+	require.Equal(tr.tb, string(c.outcome), r.str("outcome"), r.raw)
+	retry := normalize.RetryNever
+	switch {
+	case c.outcome == normalize.Unknown && keyed:
+		retry = normalize.RetrySameKey
+	case c.outcome == normalize.Unknown, c.outcome == normalize.NotSent, c.code == normalize.Conflict && !keyed:
+		retry = normalize.RetrySafe
+	}
+	require.Equal(tr.tb, string(retry), r.str("retry"), r.raw)
+	require.NotContains(tr.tb, r.raw, "4000000000000", "a card number")
+}
+
+// statusOf is the table of the API's documentation.
+func statusOf(c normalize.Code) int {
+	return map[normalize.Code]int{
+		normalize.NotFound: 404, normalize.InstrumentDeleted: 410, normalize.Conflict: 409, normalize.DefaultInstrumentInUse: 409,
+		normalize.InvalidState: 409, normalize.InvalidField: 422, normalize.ProviderRateLimited: 429, normalize.ProviderError: 502,
+		normalize.ProviderBadResponse: 502, normalize.ProviderMisconfigured: 502, normalize.ProviderUnavailable: 503,
+		normalize.ProviderTimeout: 504,
+	}[c]
+}
+
+// attempted checks the first attempt of a list of them.
+func (tr *trial) attempted(list []object) {
+	tr.tb.Helper()
+	want := tr.class.attempt
+	if want == "" {
+		want = tr.class.code
+	}
+	require.NotEmpty(tr.tb, list)
+	code, _ := list[0]["code"].(string)
+	require.Equal(tr.tb, []any{tr.provider, string(tr.class.outcome), string(want)},
+		[]any{list[0]["provider"], list[0]["outcome"], code}, "the first attempt")
+}
+
+// create is at two providers: only what is provably not sent goes on to the second.
+func (tr *trial) create() {
+	t := tr.tb
+	a := tr.again("key")
+	tr.learned()
+	tr.reached()
+	switch tr.class.outcome {
+	case normalize.NotSent:
+		a.must(t, http.StatusCreated)
+		require.Equal(t, tr.next, a.header.Get("Gateway-Provider"))
+		require.Equal(t, tr.stored, tr.live(tr.provider))
+		require.Equal(t, 1, tr.live(tr.next))
+		if tr.class.breaker != nothing {
+			tr.attempted(tr.operation("key").list("attempts"))
+		}
+		return
+	case normalize.Rejected:
+		tr.problem(a, true)
+		tr.attempted(a.list("attempts"))
+		sent := tr.lines[tr.provider].requests("", "")
+		again := tr.again("key")
+		require.Equal(t, []any{a.status, "true", a.str("code")}, []any{again.status, again.header.Get("Idempotent-Replayed"), again.str("code")})
+		require.Equal(t, sent, tr.lines[tr.provider].requests("", ""), "a rejection is saved")
+	default:
+		want := http.StatusAccepted
+		if tr.class.executed {
+			want = http.StatusCreated // found at once, and then the attempt is one that succeeded
+			tr.class.outcome, tr.class.code = normalize.Applied, ""
+		}
+		a.must(t, want)
+		tr.attempted(tr.operation("key").list("attempts"))
+		tr.heal()
+		time.Sleep(time.Minute)
+		tr.again("key").must(t, http.StatusCreated)
+		require.Equal(t, tr.stored+1, tr.live(tr.provider), "one instrument more")
+	}
+	tr.nobodyElse()
+}
+
+// again sends the create, for the first time or once more.
+func (tr *trial) again(key string) reply { return tr.failureWorld.create(key, shopper, 2, "") }
+
+// createAlone is at one provider: what is not sent is told, and may be sent again.
+func (tr *trial) createAlone() {
+	t := tr.tb
+	a := tr.failureWorld.create("key", shopper, 2, tr.provider)
+	tr.learned()
+	tr.reached()
+	tr.problem(a, true)
+	tr.attempted(a.list("attempts"))
+	tr.heal()
+	time.Sleep(time.Minute)
+	tr.failureWorld.create("key", shopper, 2, tr.provider).must(t, http.StatusCreated)
+	require.Equal(t, tr.stored+1, tr.live(tr.provider))
+	tr.nobodyElse()
+}
+
+// createStep is a step before the instrument itself: what is not known of it is no
+// effect that matters, so another provider may be tried.
+func (tr *trial) createStep() {
+	t := tr.tb
+	customer := shopper
+	if tr.op.name == opCustomer {
+		customer = "cus-new"
+	}
+	a := tr.failureWorld.create("key", customer, 2, "")
+	if !tr.op.exists(tr.provider) {
+		// The provider makes no customers: that is said before anything is sent.
+		a.must(t, http.StatusCreated)
+		require.Equal(t, tr.next, a.header.Get("Gateway-Provider"))
+		require.Equal(t, tr.sent, tr.lines[tr.provider].requests("", ""))
+		return
+	}
+	tr.learned()
+	tr.reached()
+	s := op{name: opCreate}.spoiler(tr.provider)
+	require.Equal(t, 2, tr.lines[tr.provider].requests(s.method, s.path), "nothing was sent to store it")
+	if tr.class.outcome == normalize.Rejected {
+		tr.problem(a, true)
+		tr.attempted(a.list("attempts"))
+		tr.nobodyElse()
+		return
+	}
+	a.must(t, http.StatusCreated)
+	require.Equal(t, tr.next, a.header.Get("Gateway-Provider"))
+	require.Equal(t, tr.stored, tr.live(tr.provider))
+	if tr.class.breaker != nothing {
+		tr.class.outcome = normalize.NotSent
+		tr.attempted(tr.operation("key").list("attempts"))
+	}
+}
+
+// change is an update, a deactivation or a deletion, under a key.
+func (tr *trial) change() {
+	t := tr.tb
+	send := func() reply {
+		path := "/v1/instruments/" + tr.target
+		switch tr.op.name {
+		case opUpdate:
+			return tr.ask("PATCH", path, "change", object{"billing_address": object{"line1": "2 Side St"}})
+		case opDefault:
+			return tr.ask("PATCH", path, "change", object{"default": true})
+		case opDeactivate:
+			return tr.ask("POST", path+"/deactivate", "change", nil)
+		case opVault:
+			return tr.ask("DELETE", path+"?scope=vault", "change", nil)
+		default:
+			return tr.ask("DELETE", path, "change", nil)
+		}
+	}
+	a := send()
+	if !tr.op.exists(tr.provider) {
+		a.must(t, http.StatusOK)
+		require.Equal(t, "deactivated", a.str("status"), "held by the gateway, without the provider")
+		require.Equal(t, tr.sent, tr.lines[tr.provider].requests("", ""))
+		return
+	}
+	tr.learned()
+	tr.reached()
+	if tr.class.outcome == normalize.Applied {
+		require.Equal(t, 2, a.status/100, a.raw)
+		tr.nobodyElse()
+		return
+	}
+	tr.problem(a, true)
+	tr.heal()
+	time.Sleep(time.Minute)
+	again := send()
+	if tr.class.outcome == normalize.Rejected {
+		require.Equal(t, []any{a.status, a.str("code")}, []any{again.status, again.str("code")}, "a rejection is saved")
+	} else {
+		require.Equal(t, 2, again.status/100, again.raw)
+	}
+	tr.nobodyElse()
+}
+
+// get answers what is stored, and says so, unless the provider itself speaks about the instrument.
+func (tr *trial) get() {
+	t := tr.tb
+	a := tr.ask("GET", "/v1/instruments/"+tr.target, "", nil)
+	tr.learned()
+	tr.reached()
+	if tr.class.outcome == normalize.Rejected && tr.class.breaker == success {
+		tr.problem(a, false)
+	} else {
+		a.must(t, http.StatusOK)
+		require.Equal(t, "true", a.header.Get("Gateway-Stale"))
+	}
+	tr.heal()
+	time.Sleep(time.Minute)
+	fresh := tr.ask("GET", "/v1/instruments/"+tr.target, "", nil).must(t, http.StatusOK)
+	require.Empty(t, fresh.header.Get("Gateway-Stale"))
+	require.Equal(t, "active", fresh.str("status"))
+	tr.nobodyElse()
+}
+
+// list never fails for one provider: it shows what was last seen there.
+func (tr *trial) list() {
+	t := tr.tb
+	a := tr.ask("GET", "/v1/customers/"+shopper+"/instruments", "", nil).must(t, http.StatusOK)
+	tr.learned()
+	tr.reached()
+	require.Equal(t, true, a.body["incomplete"], a.raw)
+	require.Len(t, a.list("data"), 2, a.raw)
+	for _, s := range a.list("sources") {
+		if s["provider"] == tr.provider {
+			require.Equal(t, []any{"stored", string(tr.class.code)}, []any{s["status"], s["code"]}, a.raw)
+		}
+	}
+}
+
+// lookUp is what the reconciler asks about a create in doubt: that it gets no answer
+// is never taken for absence.
+func (tr *trial) lookUp() {
+	t := tr.tb
+	l, create, look := tr.lines[tr.provider], op{name: opCreate}.spoiler(tr.provider), tr.op.spoiler(tr.provider)
+	l.standin.Faults.Add(fault.Rule{Method: create.method, Path: create.path, Fault: fault.CommitThenDrop})
+	if s := l.spoiler; s != nil {
+		s.method, s.path = look.method, look.path // the create itself gets through
+	}
+	tr.again("key").must(t, http.StatusAccepted)
+	time.Sleep(5 * time.Second)
+	require.Equal(t, "unknown", tr.operation("key").str("state"), "a look-up that fails proves nothing")
+	tr.heal()
+	time.Sleep(5 * time.Minute)
+	require.Equal(t, "completed", tr.operation("key").str("state"))
+	require.Equal(t, tr.stored+1, tr.live(tr.provider))
+	tr.nobodyElse()
+}
