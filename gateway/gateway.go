@@ -50,6 +50,9 @@ type ProviderConfig struct {
 	MaxInFlight int           // calls at the same time, each for reads and for writes; default 64
 	Breaker     BreakerConfig
 	Disabled    bool // never chosen for new instruments; those it has stay readable
+	// RetryBudget is how many creates a second may come here after they were tried at
+	// another provider. Default 100.
+	RetryBudget float64
 }
 
 // Tenant is one merchant behind the gateway.
@@ -87,6 +90,7 @@ type Service struct {
 	noShare        share        // of records whose provider is not configured
 	forgetful      Forgetful    // the store, if it is; nil otherwise
 	vanishedAt     atomic.Int64 // when a record was found to be gone, Unix microseconds
+	drained        *drainBoard
 	clock          clock
 	recent         recent
 }
@@ -103,6 +107,7 @@ func New(c Config) (*Service, error) {
 		store: bounded{c.Store}, keys: c.Keys, routes: c.Routes, owner: c.Owner, now: c.Now, log: c.Log,
 		staleIfError: c.StaleIfError, lease: c.Lease, promoteDefault: c.PromoteDefault,
 		providers: map[string]*Provider{}, tenants: map[string]Tenant{}, recent: newRecent(),
+		drained: &drainBoard{},
 	}
 	s.forgetful, _ = c.Store.(Forgetful)
 	if s.now == nil {
@@ -149,6 +154,14 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	return s, nil
+}
+
+// Close ends what the service does by itself, Reconcile aside. Requests that are
+// under way go on.
+func (s *Service) Close() {
+	for _, p := range s.providers {
+		p.close()
+	}
 }
 
 // leaseMargin is how much longer than a provider's call a lease is at least.

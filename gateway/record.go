@@ -167,7 +167,7 @@ func (r Record) ended(err *normalize.Error, now time.Time) (Record, error) {
 	if r.State != StateSending || len(r.Attempts) == 0 {
 		return r.refuse("end an attempt")
 	}
-	r = r.withEnd(err.Outcome, err.Code, now)
+	r = r.withEnd(err.Outcome, attemptCode(err), now)
 	switch err.Outcome {
 	case normalize.NotSent:
 		r.State = StateReserved

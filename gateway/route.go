@@ -76,6 +76,10 @@ const (
 	ReasonDisabled          Reason = "disabled"
 	ReasonUnsupportedSource Reason = "unsupported_source"
 	ReasonUnknownProvider   Reason = "unknown_provider"
+	ReasonDrained           Reason = "drained"
+	ReasonBreakerOpen       Reason = "breaker_open"  // also half open, while its few calls are under way
+	ReasonBulkheadFull      Reason = "bulkhead_full" // as many calls are in flight as may be
+	ReasonRetryBudget       Reason = "retry_budget"  // too many creates come from other providers
 )
 
 // Candidate is one provider of a decision.
@@ -123,6 +127,8 @@ func (s *Service) candidate(name string, sources []normalize.Source) Candidate {
 		c.Reason = ReasonUnsupportedSource
 	case p.disabled:
 		c.Reason = ReasonDisabled
+	case s.isDrained(name):
+		c.Reason = ReasonDrained
 	}
 	return c
 }

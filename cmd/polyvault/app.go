@@ -113,7 +113,7 @@ func newAPI(c *config.Config, store gateway.Store, log *zap.Logger) (*httpapi.AP
 }
 
 // reconcile runs the service's reconciler; the function that it returns ends it,
-// and waits for what it is at.
+// waits for what it is at, and ends what the service does by itself.
 func reconcile(ctx context.Context, service *gateway.Service) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -124,6 +124,7 @@ func reconcile(ctx context.Context, service *gateway.Service) (stop func()) {
 	return func() {
 		cancel()
 		<-done
+		service.Close()
 	}
 }
 
@@ -155,9 +156,12 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 		}
 		gc.Providers = append(gc.Providers, gateway.ProviderConfig{
 			Name: p.Name, Adapter: adapter, Timeout: time.Duration(p.Timeout), MaxInFlight: p.MaxInFlight, Disabled: p.Disabled,
+			RetryBudget: float64(p.RetryBudget),
 			Breaker: gateway.BreakerConfig{
 				Window: time.Duration(p.Breaker.Window), MinRequests: p.Breaker.MinRequests, FailureRatio: p.Breaker.FailureRatio,
-				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, OpenFor: time.Duration(p.Breaker.OpenFor), Probes: p.Breaker.Probes,
+				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, Probes: p.Breaker.Probes,
+				SlowCall: time.Duration(p.Breaker.SlowCall), SlowRatio: p.Breaker.SlowRatio,
+				OpenFor: time.Duration(p.Breaker.OpenFor), OpenForMax: time.Duration(p.Breaker.OpenForMax),
 			},
 		})
 	}
