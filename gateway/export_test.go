@@ -21,6 +21,6 @@ func (s *Service) Counts(provider string, reads bool) (successes, failures, excl
 	if reads {
 		c = p.read
 	}
-	n := c.breaker.Counts()
+	n := c.breaker.inner.Counts()
 	return int(n.TotalSuccesses), int(n.TotalFailures), int(n.TotalExclusions)
 }

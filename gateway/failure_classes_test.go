@@ -44,9 +44,9 @@ func classes() []class {
 // refusedHere are refused by the gateway itself, before the provider is called.
 func refusedHere() []class {
 	out := []class{
-		{name: "breaker open", shape: touchy, meet: func(w *failureWorld, o op) { w.trip(o.reads) }},
-		{name: "half-open full", shape: touchy, meet: func(w *failureWorld, o op) { w.trip(o.reads); w.reopen(); w.occupy(o.reads) }},
-		{name: "bulkhead full", shape: narrow, meet: func(w *failureWorld, o op) { w.occupy(o.reads) }},
+		{name: "breaker open", attempt: "breaker_open", shape: touchy, meet: func(w *failureWorld, o op) { w.trip(o.reads) }},
+		{name: "half-open full", attempt: "breaker_open", shape: touchy, meet: func(w *failureWorld, o op) { w.trip(o.reads); w.reopen(); w.occupy(o.reads) }},
+		{name: "bulkhead full", attempt: "bulkhead_full", shape: narrow, meet: func(w *failureWorld, o op) { w.occupy(o.reads) }},
 	}
 	for i := range out {
 		out[i].outcome, out[i].code, out[i].breaker = normalize.NotSent, normalize.ProviderUnavailable, nothing
