@@ -36,15 +36,15 @@ type breaker struct {
 	trips atomic.Int64
 
 	// mu is never held while inner is called, which calls back under its own lock.
-	mu      sync.Mutex
-	state   string
-	since   time.Time // when the state began
-	reason  string    // why it opened; "" while it is closed
-	why     string    // of the opening that is about to come
+	mu        sync.Mutex
+	state     string
+	since     time.Time // when the state began
+	reason    string    // why it opened; "" while it is closed
+	why       string    // of the opening that is about to come
 	openUntil time.Time // while open: when it may be probed
-	opened  int       // how often it has opened in a row
-	timer   *time.Timer
-	stopped bool
+	opened    int       // how often it has opened in a row
+	timer     *time.Timer
+	stopped   bool
 }
 
 func newBreaker(name string, c BreakerConfig, log *zap.Logger, ripe func()) *breaker {

@@ -268,8 +268,21 @@ type AddressPatch struct {
 	Region     *string `json:"region,omitempty"`
 }
 
+// Alarm The provider refuses the gateway's credentials or configuration; absent while it does not. Such answers do not open a breaker:
+// a person must mend the configuration. It ends with the next call that the provider accepts.
+type Alarm struct {
+	Code Code `json:"code"`
+
+	// Count How many calls were refused since it began.
+	Count int64     `json:"count"`
+	Last  time.Time `json:"last"`
+	Since time.Time `json:"since"`
+}
+
 // Attempt defines model for Attempt.
 type Attempt struct {
+	// Code Why it failed: one of the problem codes; or, of a provider that was not called, `disabled`, `drained`, `breaker_open`,
+	// `bulkhead_full`, `retry_budget` (too many creates come from other providers), `unsupported_source` or `unknown_provider`.
 	Code string `json:"code,omitempty"`
 
 	// Ms How long the call took.
@@ -431,6 +444,12 @@ type CustomerInstrumentPage struct {
 
 // DeleteScope provider: from the provider. vault: also from the vault behind the provider, where it has one. gateway: only forgotten here.
 type DeleteScope string
+
+// DrainProvider defines model for DrainProvider.
+type DrainProvider struct {
+	// Reason For people: shown with the provider, and in the log.
+	Reason string `json:"reason,omitempty"`
+}
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -596,15 +615,28 @@ type ProblemProvider struct {
 
 // Provider defines model for Provider.
 type Provider struct {
+	// Alarm The provider refuses the gateway's credentials or configuration; absent while it does not. Such answers do not open a breaker:
+	// a person must mend the configuration. It ends with the next call that the provider accepts.
+	Alarm        *Alarm   `json:"alarm,omitempty"`
 	Capabilities []string `json:"capabilities"`
 
 	// Classes `read` and `write`.
-	Classes     map[string]ProviderClass `json:"classes"`
-	Drained     bool                     `json:"drained"`
-	Name        string                   `json:"name"`
-	Object      ProviderObject           `json:"object"`
-	SourceTypes []string                 `json:"source_types"`
-	Type        string                   `json:"type"`
+	Classes map[string]ProviderClass `json:"classes"`
+
+	// Disabled By the configuration: never chosen for new instruments.
+	Disabled bool `json:"disabled"`
+
+	// Drained By an operator, at all gateways: never chosen for new instruments.
+	Drained bool `json:"drained"`
+
+	// DrainedBy The API key's name.
+	DrainedBy     string         `json:"drained_by,omitempty"`
+	DrainedReason string         `json:"drained_reason,omitempty"`
+	DrainedSince  time.Time      `json:"drained_since,omitempty"`
+	Name          string         `json:"name"`
+	Object        ProviderObject `json:"object"`
+	SourceTypes   []string       `json:"source_types"`
+	Type          string         `json:"type"`
 }
 
 // ProviderObject defines model for Provider.Object.
@@ -613,13 +645,28 @@ type ProviderObject string
 // ProviderClass defines model for ProviderClass.
 type ProviderClass struct {
 	// Breaker Examples: closed, half_open, open
-	Breaker   string  `json:"breaker"`
+	Breaker string `json:"breaker"`
+
+	// ErrorRate In the breaker's window.
 	ErrorRate float32 `json:"error_rate"`
 	InFlight  int     `json:"in_flight"`
 	Limit     int     `json:"limit"`
 
+	// Reason Why it opened, for people; absent while it is closed.
+	//
+	// Examples: 5 consecutive failures, 80 % of calls slow
+	Reason string `json:"reason,omitempty"`
+
 	// Requests In the breaker's window.
-	Requests int64   `json:"requests"`
+	Requests int64 `json:"requests"`
+
+	// RetryAt While it is open: when a probe of the provider decides whether calls are let through again.
+	RetryAt time.Time `json:"retry_at,omitempty"`
+
+	// Since When the breaker came into this state.
+	Since time.Time `json:"since,omitempty"`
+
+	// SlowRate The share of calls slower than the configured `slow_call`, in the breaker's window.
 	SlowRate float32 `json:"slow_rate"`
 }
 
@@ -955,6 +1002,12 @@ type UpdateInstrumentJSONRequestBody = UpdateInstrument
 
 // UpdateInstrumentApplicationMergePatchPlusJSONRequestBody defines body for UpdateInstrument for application/merge-patch+json ContentType.
 type UpdateInstrumentApplicationMergePatchPlusJSONRequestBody = UpdateInstrument
+
+// DrainProviderJSONRequestBody defines body for DrainProvider for application/json ContentType.
+type DrainProviderJSONRequestBody = DrainProvider
+
+// UndrainProviderJSONRequestBody defines body for UndrainProvider for application/json ContentType.
+type UndrainProviderJSONRequestBody = DrainProvider
 
 // AsCardSource returns the union data inside the Source as a CardSource
 func (t Source) AsCardSource() (CardSource, error) {
@@ -1580,6 +1633,50 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/providers/{provider_name} (the `GetProvider` operationId).
 	GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrainProviderWithBody Take a provider out of every gateway's routes
+	//
+	// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+	// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+	// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+	// outlives restarts. To drain again replaces the reason. The body may be left out.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+	DrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrainProvider Take a provider out of every gateway's routes
+	//
+	// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+	// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+	// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+	// outlives restarts. To drain again replaces the reason. The body may be left out.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+	DrainProvider(ctx context.Context, providerName string, body DrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndrainProviderWithBody Give a provider its place in the routes back
+	//
+	// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+	// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+	UndrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndrainProvider Give a provider its place in the routes back
+	//
+	// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+	// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+	UndrainProvider(ctx context.Context, providerName string, body UndrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetCustomer Read where a customer is known
@@ -2020,6 +2117,90 @@ func (c *RawClient) ListProviders(ctx context.Context, reqEditors ...RequestEdit
 // Corresponds with GET /v1/providers/{provider_name} (the `GetProvider` operationId).
 func (c *RawClient) GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetProviderRequest(c.Server, providerName)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrainProviderWithBody Take a provider out of every gateway's routes
+//
+// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+// outlives restarts. To drain again replaces the reason. The body may be left out.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+func (c *RawClient) DrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainProviderRequestWithBody(c.Server, providerName, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrainProvider Take a provider out of every gateway's routes
+//
+// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+// outlives restarts. To drain again replaces the reason. The body may be left out.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+func (c *RawClient) DrainProvider(ctx context.Context, providerName string, body DrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainProviderRequest(c.Server, providerName, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndrainProviderWithBody Give a provider its place in the routes back
+//
+// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+func (c *RawClient) UndrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndrainProviderRequestWithBody(c.Server, providerName, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndrainProvider Give a provider its place in the routes back
+//
+// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+func (c *RawClient) UndrainProvider(ctx context.Context, providerName string, body UndrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndrainProviderRequest(c.Server, providerName, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3149,6 +3330,100 @@ func NewGetProviderRequest(server string, providerName string) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewDrainProviderRequest calls the generic DrainProvider builder with application/json body
+func NewDrainProviderRequest(server string, providerName string, body DrainProviderJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDrainProviderRequestWithBody(server, providerName, "application/json", bodyReader)
+}
+
+// NewDrainProviderRequestWithBody constructs an http.Request for the DrainProvider method, with any body, and a specified content type
+func NewDrainProviderRequestWithBody(server string, providerName string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "provider_name", providerName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/providers/%s/drain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewUndrainProviderRequest calls the generic UndrainProvider builder with application/json body
+func NewUndrainProviderRequest(server string, providerName string, body UndrainProviderJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUndrainProviderRequestWithBody(server, providerName, "application/json", bodyReader)
+}
+
+// NewUndrainProviderRequestWithBody constructs an http.Request for the UndrainProvider method, with any body, and a specified content type
+func NewUndrainProviderRequestWithBody(server string, providerName string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "provider_name", providerName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/providers/%s/undrain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }

@@ -119,6 +119,16 @@ func (m *memory) Providers() []gateway.ProviderStatus {
 	return []gateway.ProviderStatus{{Object: "provider", Name: "rebilly-main", Type: "rebilly"}}
 }
 
+func (m *memory) Drain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	status, err := m.Provider(name)
+	status.Drained, status.DrainedBy, status.DrainReason = true, by, in.Reason
+	return status, err
+}
+
+func (m *memory) Undrain(_ context.Context, name, _ string, _ normalize.DrainInput) (gateway.ProviderStatus, error) {
+	return m.Provider(name)
+}
+
 func (m *memory) Provider(name string) (gateway.ProviderStatus, error) {
 	return gateway.ProviderStatus{Object: "provider", Name: name, Type: "rebilly"}, nil
 }
@@ -190,6 +200,9 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		func() error { _, err := c.FailOperation(ctx, id); return err },
 		func() error { _, err := c.Providers(ctx); return err },
 		func() error { _, err := c.Provider(ctx, "rebilly-main"); return err },
+		func() error { _, err := c.DrainProvider(ctx, "rebilly-main", "maintenance"); return err },
+		func() error { _, err := c.DrainProvider(ctx, "rebilly-main", ""); return err },
+		func() error { _, err := c.UndrainProvider(ctx, "rebilly-main", ""); return err },
 		func() error {
 			_, err := c.CustomerPage(ctx, "cus-42", client.ListCustomerInstrumentsParams{})
 			return err

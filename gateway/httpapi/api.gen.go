@@ -300,6 +300,12 @@ type ServerInterface interface {
 	// GetProvider Read a provider's capabilities and health
 	// (GET /v1/providers/{provider_name})
 	GetProvider(ctx echo.Context, providerName string) error
+	// DrainProvider Take a provider out of every gateway's routes
+	// (POST /v1/providers/{provider_name}/drain)
+	DrainProvider(ctx echo.Context, providerName string) error
+	// UndrainProvider Give a provider its place in the routes back
+	// (POST /v1/providers/{provider_name}/undrain)
+	UndrainProvider(ctx echo.Context, providerName string) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -932,6 +938,38 @@ func (w *ServerInterfaceWrapper) GetProvider(ctx echo.Context) error {
 	return err
 }
 
+// DrainProvider converts echo context to params.
+func (w *ServerInterfaceWrapper) DrainProvider(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider_name" -------------
+	var providerName string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider_name", ctx.Param("provider_name"), &providerName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider_name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DrainProvider(ctx, providerName)
+	return err
+}
+
+// UndrainProvider converts echo context to params.
+func (w *ServerInterfaceWrapper) UndrainProvider(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider_name" -------------
+	var providerName string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider_name", ctx.Param("provider_name"), &providerName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider_name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UndrainProvider(ctx, providerName)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1002,5 +1040,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/operations/:operation_id/retry", wrapper.RetryOperation, options.OperationMiddlewares["retryOperation"]...)
 	router.GET(options.BaseURL+"/v1/providers", wrapper.ListProviders, options.OperationMiddlewares["listProviders"]...)
 	router.GET(options.BaseURL+"/v1/providers/:provider_name", wrapper.GetProvider, options.OperationMiddlewares["getProvider"]...)
+	router.POST(options.BaseURL+"/v1/providers/:provider_name/drain", wrapper.DrainProvider, options.OperationMiddlewares["drainProvider"]...)
+	router.POST(options.BaseURL+"/v1/providers/:provider_name/undrain", wrapper.UndrainProvider, options.OperationMiddlewares["undrainProvider"]...)
 
 }

@@ -35,6 +35,8 @@ type service interface {
 	FailOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	Providers() []gateway.ProviderStatus
 	Provider(name string) (gateway.ProviderStatus, error)
+	Drain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
+	Undrain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
 	Ready(ctx context.Context) error
 }
 

@@ -18,17 +18,19 @@ type fake struct {
 	err     error
 	panics  any
 
-	tenant string
-	key    string
-	id     string
-	create normalize.CreateInput
-	update normalize.UpdateInput
-	list   gateway.ListInput
-	scope  gateway.DeleteScope
-	stored bool
-	items  []gateway.ImportItem
-	ids    []string
-	put    normalize.CustomerInput
+	tenant  string
+	key     string
+	id      string
+	create  normalize.CreateInput
+	update  normalize.UpdateInput
+	list    gateway.ListInput
+	scope   gateway.DeleteScope
+	stored  bool
+	items   []gateway.ImportItem
+	ids     []string
+	put     normalize.CustomerInput
+	by      string
+	drained normalize.DrainInput
 
 	replayed   bool
 	operations gateway.ListOperationsInput
@@ -69,7 +71,11 @@ func exampleProvider() gateway.ProviderStatus {
 	return gateway.ProviderStatus{
 		Object: "provider", Name: "cybersource-us", Type: "cybersource",
 		Capabilities: []adapters.Capability{"create"}, SourceTypes: normalize.SourceTypes(),
-		Classes: map[string]gateway.ClassStatus{"read": {Breaker: "closed", Limit: 64}},
+		Alarm: &gateway.Alarm{Code: normalize.ProviderMisconfigured, Since: exampleTime(), Last: exampleTime(), Count: 1},
+		Classes: map[string]gateway.ClassStatus{
+			"read":  {Breaker: "closed", Since: exampleTime(), Limit: 64},
+			"write": {Breaker: "open", Since: exampleTime(), Reason: "5 consecutive failures", RetryAt: exampleTime(), Limit: 64},
+		},
 	}
 }
 
@@ -202,6 +208,18 @@ func (f *fake) Providers() []gateway.ProviderStatus {
 
 func (f *fake) Provider(name string) (gateway.ProviderStatus, error) {
 	f.id = name
+	return exampleProvider(), f.called("")
+}
+
+func (f *fake) Drain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	f.id, f.by, f.drained = name, by, in
+	out := exampleProvider()
+	out.Drained, out.DrainedSince, out.DrainedBy, out.DrainReason = true, exampleTime(), by, in.Reason
+	return out, f.called("")
+}
+
+func (f *fake) Undrain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	f.id, f.by, f.drained = name, by, in
 	return exampleProvider(), f.called("")
 }
 

@@ -127,6 +127,8 @@ func requests() map[string]struct{ method, path, body string } {
 		"failOperation":           {http.MethodPost, "/v1/operations/" + exampleID + "/fail", ""},
 		"listProviders":           {http.MethodGet, "/v1/providers", ""},
 		"getProvider":             {http.MethodGet, "/v1/providers/cybersource-us", ""},
+		"drainProvider":           {http.MethodPost, "/v1/providers/cybersource-us/drain", `{"reason":"maintenance"}`},
+		"undrainProvider":         {http.MethodPost, "/v1/providers/cybersource-us/undrain", ""},
 	}
 }
 

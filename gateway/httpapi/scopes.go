@@ -62,6 +62,8 @@ func operations() map[string]operation {
 		"failOperation":           {scope: InstrumentsWrite},
 		"listProviders":           {scope: ProvidersRead},
 		"getProvider":             {scope: ProvidersRead},
+		"drainProvider":           {scope: ProvidersWrite},
+		"undrainProvider":         {scope: ProvidersWrite},
 		"getDocument":             {scope: public},
 		"getDocs":                 {scope: public},
 		"getDocsAsset":            {scope: public},
