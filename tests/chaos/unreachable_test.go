@@ -44,9 +44,13 @@ func TestC8TheFirstProviderCannotBeReached(t *testing.T) {
 		{"breaker open", func(*testing.T) string { return "" }},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
-			own := settings{urls: map[string]string{cybersource: kind.url(t)}}
+			own := settings{urls: map[string]string{cybersource: kind.url(t)}, shapes: map[string]string{
+				// Each of them takes the detour: no breaker opens, no retry budget ends.
+				cybersource: "timeout: 1s\n    breaker: {consecutive_failures: 100000, min_requests: 100000}",
+				rebilly:     "timeout: 1s\n    retry_budget: 100000",
+			}}
 			if kind.name == "breaker open" {
-				own.shapes = map[string]string{cybersource: "timeout: 1s\n    breaker: {consecutive_failures: 1, open_for: 10m, open_for_max: 10m}"}
+				own.shapes[cybersource] = "timeout: 1s\n    breaker: {consecutive_failures: 1, open_for: 10m, open_for_max: 10m}"
 			}
 			g := w.newGatewayAs(t, own)
 			if kind.name == "breaker open" {
