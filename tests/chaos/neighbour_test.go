@@ -1,0 +1,181 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/polyvault/polyvault/adapters/fault"
+)
+
+// What a provider that hangs may cost its neighbours.
+const (
+	mostGrowth = 0.10                 // of the 99th percentile of the other provider's creates
+	noise      = 5 * time.Millisecond // or this much, which two like runs differ by on a small machine
+	// Each hanging call has a goroutine of its own, two of its connection and two of its
+	// client's; there are at most 64 of reads and 64 of writes.
+	mostGoroutines = 5 * 2 * 64
+	mostFiles      = 4 * 64
+)
+
+// C16: one provider hangs under half of the traffic. The creates at the other one
+// take as long as without that and all succeed; those at the one that hangs are refused
+// at once as soon as its breaker is open; neither goroutines nor descriptors grow.
+// Blocks with and without the fault alternate, and their medians are compared, so that
+// what else the machine does is in both.
+func TestC16OneProviderHangs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	g := w.newGatewayAs(t, settings{
+		admin: programs.FreePort(t),
+		shapes: map[string]string{
+			cybersource: "timeout: 1s\n    breaker: {consecutive_failures: 5, open_for: 2s, open_for_max: 2s}",
+		},
+		routes: "\n  - {name: us, match: {country: [US]}, providers: [cybersource-us]}\n  - {name: rest, providers: [rebilly-main]}",
+	})
+	w.gateways = append(w.gateways, g)
+	w.block(t, "warm-up") // connections, caches
+	var sound, hanging []block
+	for i := range size(2, 10) {
+		sound = append(sound, w.block(t, fmt.Sprintf("sound-%d", i)))
+		require.NoError(t, w.putFaults(t.Context(), cybersource, []fault.Rule{{Fault: fault.Hang}}))
+		hanging = append(hanging, w.block(t, fmt.Sprintf("hang-%d", i)))
+		require.NoError(t, w.putFaults(t.Context(), cybersource, []fault.Rule{}))
+		w.comesBack(t, g, i)
+	}
+	w.compare(t, sound, hanging)
+}
+
+// block is what a few seconds of traffic were like.
+type block struct {
+	neighbour  []time.Duration // creates at the provider that is well
+	refused    []time.Duration // creates at the other one that were refused: 503, not_sent
+	waited     int             // and those that got no answer from it, or one
+	wrong      []string        // answers of the neighbour that are no success
+	goroutines int             // the most
+	files      int             // the most
+}
+
+// block sends creates at a steady rate, by turns for the one provider and for the other.
+func (w *world) block(t *testing.T, name string) block {
+	t.Helper()
+	g, each, pause := w.gateways[0], size(100, 400), 10*time.Millisecond
+	var b block
+	var mu sync.Mutex
+	ctx, stop := context.WithCancel(t.Context())
+	var sampling, creates sync.WaitGroup
+	sampling.Go(func() {
+		for ctx.Err() == nil {
+			n, files := g.goroutines(ctx), g.Descriptors()
+			mu.Lock()
+			b.goroutines, b.files = max(b.goroutines, n), max(b.files, files)
+			mu.Unlock()
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	tick := time.NewTicker(pause)
+	for i := range 2 * each {
+		<-tick.C
+		creates.Go(func() {
+			country := []string{"US", "GB"}[i%2]
+			customer := fmt.Sprintf("%s-%d", name, i)
+			begun := time.Now()
+			a := g.create(t.Context(), customer, request(customer, country, published()[0], 0, 2031, false))
+			took := time.Since(begun)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case country == "US" && a.status == http.StatusServiceUnavailable:
+				b.refused = append(b.refused, took)
+			case country == "US":
+				b.waited++
+			case a.status == http.StatusCreated:
+				b.neighbour = append(b.neighbour, took)
+			default:
+				b.wrong = append(b.wrong, fmt.Sprintf("%d %s", a.status, a.raw))
+			}
+		})
+	}
+	tick.Stop()
+	creates.Wait()
+	stop()
+	sampling.Wait()
+	require.Empty(t, b.wrong, "creates at the provider that is well")
+	return b
+}
+
+// comesBack waits until creates succeed again at the provider that hung.
+func (w *world) comesBack(t *testing.T, g *gateway, i int) {
+	t.Helper()
+	n := 0
+	eventually(t, time.Minute, "it is well again", func() bool {
+		n++
+		customer := fmt.Sprintf("back-%d-%d", i, n)
+		return g.create(t.Context(), customer, request(customer, "US", published()[0], 0, 2031, false)).status == http.StatusCreated
+	})
+}
+
+// compare holds the blocks with the fault against those without.
+func (w *world) compare(t *testing.T, sound, hanging []block) {
+	t.Helper()
+	p99 := func(b block) time.Duration { return percentile(b.neighbour, 99) }
+	median := func(blocks []block) time.Duration {
+		var all []time.Duration
+		for _, b := range blocks {
+			all = append(all, p99(b))
+		}
+		return percentile(all, 50)
+	}
+	most := func(blocks []block) (goroutines, files int) {
+		for _, b := range blocks {
+			goroutines, files = max(goroutines, b.goroutines), max(files, b.files)
+		}
+		return goroutines, files
+	}
+	var refused []time.Duration
+	waited := 0
+	for _, b := range hanging {
+		refused, waited = slices.Concat(refused, b.refused), waited+b.waited
+	}
+	without, with := median(sound), median(hanging)
+	goroutines, files := most(sound)
+	goroutinesHanging, filesHanging := most(hanging)
+	t.Logf("C16: p99 of the neighbour's creates, median of %d blocks: %s without the fault, %s with it (%+.1f %%, noise floor %s); "+
+		"at the provider that hangs %d waited and %d were refused, median %s, p99 %s; goroutines %d and %d, descriptors %d and %d", len(sound),
+		ms(without), ms(with), 100*(float64(with)/float64(without)-1), ms(noise), waited, len(refused),
+		ms(percentile(refused, 50)), ms(percentile(refused, 99)), goroutines, goroutinesHanging, files, filesHanging)
+	if *full {
+		require.Less(t, with-without, max(noise, time.Duration(mostGrowth*float64(without))))
+	}
+	require.Greater(t, len(refused), waited, "most are refused at once")
+	require.Less(t, percentile(refused, 50), 500*time.Millisecond, "without waiting for the provider")
+	require.Less(t, goroutinesHanging, goroutines+mostGoroutines)
+	require.Less(t, filesHanging, files+mostFiles)
+	eventually(t, 30*time.Second, "no goroutine stays behind", func() bool {
+		return w.gateways[0].goroutines(t.Context()) <= goroutines
+	})
+}
+
+// goroutines is how many a gateway has; 0 if it does not tell.
+func (g *gateway) goroutines(ctx context.Context) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.admin+"/debug/pprof/goroutine?debug=1", http.NoBody)
+	if err != nil {
+		return 0
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = resp.Body.Close() }()
+	n := 0
+	_, _ = fmt.Fscanf(resp.Body, "goroutine profile: total %d\n", &n)
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return n
+}
