@@ -13,10 +13,9 @@ import (
 // prober asks a provider with the cheapest of its reads whether it answers, before
 // customers' calls find out. Both classes of calls share one that is under way.
 type prober struct {
-	adapter    adapters.Prober
+	call       func() error // the adapter's, with a deadline
+	stop       func()       // ends one that is under way, and lets no other succeed
 	timeout    time.Duration
-	ctx        context.Context //nolint:containedctx // it ends with the provider, not with a caller
-	stop       context.CancelFunc
 	ok, failed atomic.Int64
 
 	mu      sync.Mutex
@@ -30,10 +29,14 @@ type probe struct {
 	err  error
 }
 
+//nolint:contextcheck,nolintlint // probes belong to the provider, not to a caller; it shows in other packages only
 func newProber(a adapters.Prober, timeout time.Duration) *prober {
-	p := &prober{adapter: a, timeout: timeout}
-	p.ctx, p.stop = context.WithCancel(context.Background())
-	return p
+	life, stop := context.WithCancel(context.Background())
+	return &prober{timeout: timeout, stop: stop, call: func() error {
+		ctx, cancel := context.WithTimeout(life, timeout)
+		defer cancel()
+		return a.Probe(ctx)
+	}}
 }
 
 // ask returns nil if the provider answers as it should, within the deadline of a
@@ -76,9 +79,7 @@ func (p *prober) run(q *probe) {
 		p.mu.Unlock()
 		close(q.done)
 	}()
-	ctx, cancel := context.WithTimeout(p.ctx, p.timeout)
-	defer cancel()
-	q.err = p.adapter.Probe(ctx)
+	q.err = p.call()
 }
 
 // afterOpen is called when a class's breaker has been open for its time. Without a

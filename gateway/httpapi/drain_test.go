@@ -21,9 +21,9 @@ func TestDrainAndUndrain(t *testing.T) {
 	} {
 		rec := r.call(t, http.MethodPost, at+"/drain", body)
 		require.Equal(t, 200, rec.Code, "%s", rec.Body)
-		require.Equal(t, "cybersource-us", r.fake.id)
-		require.Equal(t, normalize.DrainInput{Reason: reason}, r.fake.drained)
-		require.NotEmpty(t, r.fake.by, "it is known whose key it was")
+		require.Equal(t, "cybersource-us", r.id)
+		require.Equal(t, normalize.DrainInput{Reason: reason}, r.drained)
+		require.NotEmpty(t, r.by, "it is known whose key it was")
 		var shown struct {
 			Drained bool   `json:"drained"`
 			By      string `json:"drained_by"`
@@ -31,10 +31,10 @@ func TestDrainAndUndrain(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &shown))
 		require.True(t, shown.Drained)
-		require.Equal(t, r.fake.by, shown.By)
+		require.Equal(t, r.by, shown.By)
 		require.Equal(t, reason, shown.Reason)
 		require.Equal(t, 200, r.call(t, http.MethodPost, at+"/undrain", body).Code)
-		require.Equal(t, normalize.DrainInput{Reason: reason}, r.fake.drained)
+		require.Equal(t, normalize.DrainInput{Reason: reason}, r.drained)
 	}
 }
 
@@ -53,9 +53,9 @@ func TestADrainThatIsNotUnderstood(t *testing.T) {
 		`{"reason":"` + strings.Repeat("x", 70_000) + `"}`: {413, normalize.BodyTooLarge},
 	} {
 		for _, op := range []string{"drain", "undrain"} {
-			r.fake.by = ""
+			r.by = ""
 			requireProblem(t, r.call(t, http.MethodPost, "/v1/providers/cybersource-us/"+op, body), c.status, c.code)
-			require.Empty(t, r.fake.by, "nothing was done")
+			require.Empty(t, r.by, "nothing was done")
 		}
 	}
 	requireProblem(t, r.call(t, http.MethodPost, "/v1/providers/cybersource-us/drain?force=1", ""), 422, normalize.InvalidField)
