@@ -30,7 +30,6 @@ type class struct {
 	executed bool           // the provider does what it was asked for, and only its answer is lost
 	reaches  bool           // the provider gets the request
 	status   int            // what the provider answers; 0 if that is not the point
-	creates  bool           // it touches creates only: all else goes on
 
 	shape shaping
 	meet  func(*failureWorld, op) // makes the next requests of the operation meet it

@@ -57,7 +57,6 @@ func eachWorld(t *testing.T, shape shaping, fn func(*testing.T, *failureWorld)) 
 
 // A provider that is disabled or drained gets no new instruments, and is asked for what it has.
 func TestFailureTableDisabledAndDrained(t *testing.T) {
-	t.Parallel()
 	eachWorld(t, func(p *gateway.ProviderConfig) { p.Disabled = true }, func(t *testing.T, w *failureWorld) {
 		passed(t, w, shopper, normalize.NoEligibleProvider, "disabled")
 	})
@@ -72,7 +71,6 @@ func TestFailureTableDisabledAndDrained(t *testing.T) {
 // A request that cannot be built, here since the customer's reference is none of the
 // provider's form, is not sent, and is told as what is to be mended.
 func TestFailureTableNotBuilt(t *testing.T) {
-	t.Parallel()
 	eachWorld(t, nil, func(t *testing.T, w *failureWorld) {
 		w.ask("PUT", "/v1/customers/cus-odd", "", object{"provider_references": object{w.provider: "no:such:form"}}).must(t, http.StatusCreated)
 		passed(t, w, "cus-odd", normalize.InvalidField, "invalid_field")
@@ -107,7 +105,6 @@ func TestFailureTableRetryBudget(t *testing.T) {
 
 // What a provider has no operation for is said without asking it.
 func TestFailureTableUnsupported(t *testing.T) {
-	t.Parallel()
 	eachWorld(t, nil, func(t *testing.T, w *failureWorld) {
 		id := w.create("one", shopper, 1, w.provider).must(t, http.StatusCreated).str("id")
 		sent := w.lines[w.provider].requests("", "")
@@ -115,7 +112,8 @@ func TestFailureTableUnsupported(t *testing.T) {
 			cyb: {{"source": object{"type": "rebilly_token", "token": "tok"}}},
 			reb: {},
 			big: {
-				{"card": object{"exp_month": 6, "exp_year": 2035}}, {"billing_address": nil},
+				{"card": object{"exp_month": 6, "exp_year": 2035}},
+				{"billing_address": nil},
 				{"source": object{"type": "rebilly_token", "token": "tok"}},
 			},
 		}[w.provider]

@@ -257,7 +257,7 @@ func (tr *trial) attempted(list []object) {
 // create is at two providers: only what is provably not sent goes on to the second.
 func (tr *trial) create() {
 	t := tr.tb
-	a := tr.again("key")
+	a := tr.again()
 	tr.learned()
 	tr.reached()
 	switch tr.class.outcome {
@@ -267,14 +267,14 @@ func (tr *trial) create() {
 		require.Equal(t, tr.stored, tr.live(tr.provider))
 		require.Equal(t, 1, tr.live(tr.next))
 		if tr.class.breaker != nothing {
-			tr.attempted(tr.operation("key").list("attempts"))
+			tr.attempted(tr.operation().list("attempts"))
 		}
 		return
 	case normalize.Rejected:
 		tr.problem(a, true)
 		tr.attempted(a.list("attempts"))
 		sent := tr.lines[tr.provider].requests("", "")
-		again := tr.again("key")
+		again := tr.again()
 		require.Equal(t, []any{a.status, "true", a.str("code")}, []any{again.status, again.header.Get("Idempotent-Replayed"), again.str("code")})
 		require.Equal(t, sent, tr.lines[tr.provider].requests("", ""), "a rejection is saved")
 	default:
@@ -284,17 +284,17 @@ func (tr *trial) create() {
 			tr.class.outcome, tr.class.code = normalize.Applied, ""
 		}
 		a.must(t, want)
-		tr.attempted(tr.operation("key").list("attempts"))
+		tr.attempted(tr.operation().list("attempts"))
 		tr.heal()
 		time.Sleep(time.Minute)
-		tr.again("key").must(t, http.StatusCreated)
+		tr.again().must(t, http.StatusCreated)
 		require.Equal(t, tr.stored+1, tr.live(tr.provider), "one instrument more")
 	}
 	tr.nobodyElse()
 }
 
 // again sends the create, for the first time or once more.
-func (tr *trial) again(key string) reply { return tr.failureWorld.create(key, shopper, 2, "") }
+func (tr *trial) again() reply { return tr.failureWorld.create("key", shopper, 2, "") }
 
 // createAlone is at one provider: what is not sent is told, and may be sent again.
 func (tr *trial) createAlone() {
@@ -342,7 +342,7 @@ func (tr *trial) createStep() {
 	require.Equal(t, tr.stored, tr.live(tr.provider))
 	if tr.class.breaker != nothing {
 		tr.class.outcome = normalize.NotSent
-		tr.attempted(tr.operation("key").list("attempts"))
+		tr.attempted(tr.operation().list("attempts"))
 	}
 }
 
@@ -434,12 +434,12 @@ func (tr *trial) lookUp() {
 	if s := l.spoiler; s != nil {
 		s.method, s.path = look.method, look.path // the create itself gets through
 	}
-	tr.again("key").must(t, http.StatusAccepted)
+	tr.again().must(t, http.StatusAccepted)
 	time.Sleep(5 * time.Second)
-	require.Equal(t, "unknown", tr.operation("key").str("state"), "a look-up that fails proves nothing")
+	require.Equal(t, "unknown", tr.operation().str("state"), "a look-up that fails proves nothing")
 	tr.heal()
 	time.Sleep(5 * time.Minute)
-	require.Equal(t, "completed", tr.operation("key").str("state"))
+	require.Equal(t, "completed", tr.operation().str("state"))
 	require.Equal(t, tr.stored+1, tr.live(tr.provider))
 	tr.nobodyElse()
 }

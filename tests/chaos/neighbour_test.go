@@ -31,7 +31,6 @@ const (
 // Blocks with and without the fault alternate, and their medians are compared, so that
 // what else the machine does is in both.
 func TestC16OneProviderHangs(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t, 0)
 	g := w.newGatewayAs(t, settings{
 		admin: programs.FreePort(t),

@@ -21,8 +21,8 @@ const probes = 3
 // opening of a gateway's breaker and its closing no more creates arrive there than a
 // half-open breaker lets through, and all others are told when to come again. The
 // provider is so slow that all of the stampede falls into that time.
+// What is measured here, as in C8 and C16, is measured without other tests beside it.
 func TestC15HalfOpenStampede(t *testing.T) {
-	t.Parallel()
 	for i := range 2 * size(1, 5) {
 		n := i%2 + 1
 		t.Run(fmt.Sprintf("%d gateways", n), func(t *testing.T) {

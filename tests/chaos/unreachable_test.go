@@ -30,7 +30,6 @@ const askedFor = "no such host, say name servers"
 // adds little, measured against creates that go to the second one straight away and
 // are made in between.
 func TestC8TheFirstProviderCannotBeReached(t *testing.T) {
-	t.Parallel()
 	w := newWorldWith(t, 0, "--tls-ca-out", filepath.Join(t.TempDir(), "ca.pem"))
 	for _, kind := range []struct {
 		name string
@@ -164,7 +163,6 @@ func percentile(all []time.Duration, p int) time.Duration {
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
-
 
 // slug makes a customer's id or a key of a test's name.
 func slug(name string) string { return strings.NewReplacer(" ", "-", ",", "").Replace(name) }
