@@ -42,7 +42,7 @@ func TestC16OneProviderHangs(t *testing.T) {
 	w.gateways = append(w.gateways, g)
 	w.block(t, "warm-up") // connections, caches
 	var sound, hanging []block
-	for i := range size(2, 10) {
+	for i := range size(2, 20) {
 		sound = append(sound, w.block(t, fmt.Sprintf("sound-%d", i)))
 		require.NoError(t, w.putFaults(t.Context(), cybersource, []fault.Rule{{Fault: fault.Hang}}))
 		hanging = append(hanging, w.block(t, fmt.Sprintf("hang-%d", i)))
@@ -65,7 +65,7 @@ type block struct {
 // block sends creates at a steady rate, by turns for the one provider and for the other.
 func (w *world) block(t *testing.T, name string) block {
 	t.Helper()
-	g, each, pause := w.gateways[0], size(100, 400), 10*time.Millisecond
+	g, each, pause := w.gateways[0], size(100, 150), 10*time.Millisecond
 	var b block
 	var mu sync.Mutex
 	ctx, stop := context.WithCancel(t.Context())
@@ -146,6 +146,10 @@ func (w *world) compare(t *testing.T, sound, hanging []block) {
 	without, with := median(sound), median(hanging)
 	goroutines, files := most(sound)
 	goroutinesHanging, filesHanging := most(hanging)
+	for i := range sound {
+		t.Logf("block %2d: p50 %s and %s, p99 %s and %s", i, ms(percentile(sound[i].neighbour, 50)), ms(percentile(hanging[i].neighbour, 50)),
+			ms(p99(sound[i])), ms(p99(hanging[i])))
+	}
 	t.Logf("C16: p99 of the neighbour's creates, median of %d blocks: %s without the fault, %s with it (%+.1f %%, noise floor %s); "+
 		"at the provider that hangs %d waited and %d were refused, median %s, p99 %s; goroutines %d and %d, descriptors %d and %d", len(sound),
 		ms(without), ms(with), 100*(float64(with)/float64(without)-1), ms(noise), waited, len(refused),
