@@ -36,6 +36,7 @@ func TestC16OneProviderHangs(t *testing.T) {
 		admin: programs.FreePort(t),
 		shapes: map[string]string{
 			cybersource: "timeout: 1s\n    breaker: {consecutive_failures: 5, open_for: 2s, open_for_max: 2s}",
+			rebilly:     "timeout: 2s\n    breaker: {consecutive_failures: 1000, min_requests: 1000}",
 		},
 		routes: "\n  - {name: us, match: {country: [US]}, providers: [cybersource-us]}\n  - {name: rest, providers: [rebilly-main]}",
 	})
