@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,6 +84,18 @@ func (g *gateway) breaker(t *testing.T, provider string) breakerState {
 	since, err := time.Parse(time.RFC3339Nano, text)
 	require.NoError(t, err)
 	return breakerState{Breaker: state, Since: since}
+}
+
+// halfOpened is how often a gateway's breaker of BigCommerce's writes has become half open.
+func (g *gateway) halfOpened() int {
+	n := 0
+	for line := range strings.Lines(g.Log.String()) {
+		if strings.Contains(line, "circuit breaker changed") && strings.Contains(line, bigcommerce) &&
+			strings.Contains(line, `"class":"write"`) && strings.Contains(line, `"to":"half_open"`) {
+			n++
+		}
+	}
+	return n
 }
 
 // report is what the clients of a stampede were told.
@@ -179,7 +192,12 @@ func (w *world) judgeStampede(t *testing.T, healed time.Time, r *report) {
 	t.Logf("C15 %d gateways: %d creates at %.0f a second: %d arrived in the %s between the outage and the first closing (%d probes a gateway), %d after it, %d reads; "+
 		"%d stored, %d told to come again, %d other answers, %d without one", len(w.gateways), r.sent.Load(), r.rate, creates,
 		first.Sub(healed).Round(time.Millisecond), probes, after, reads, r.stored.Load(), r.refused.Load(), r.other.Load(), r.dropped.Load())
-	require.LessOrEqual(t, creates, probes*len(w.gateways))
+	// A gateway on a machine that is too busy may meet a trial that is too slow, and open again.
+	rounds := 0
+	for _, g := range w.gateways {
+		rounds += g.halfOpened()
+	}
+	require.LessOrEqual(t, creates, probes*rounds, "%d times a breaker was half open", rounds)
 	require.Positive(t, creates, "customers' creates decided it")
 	require.Greater(t, r.refused.Load(), int64(100*len(w.gateways)), "it was a stampede")
 	require.Zero(t, r.dropped.Load())
