@@ -10,26 +10,42 @@ import (
 	"github.com/polyvault/polyvault/normalize"
 )
 
-// mirrorPlan is what the route wants the request's instrument to be mirrored at, as
-// far as the request has brought a source for it.
-func (c *creation) mirrorPlan() []Token {
+// mirrorPlan is where the route wants the request's instrument to live as well, as far
+// as the request has brought a source for it.
+func (c *creation) mirrorPlan(primary string) []Token {
 	var out []Token
-	for _, cand := range c.decision.Mirrors {
-		if p := c.s.providers[cand.Provider]; p != nil && cand.Reason == "" && cand.Source >= 0 {
-			out = append(out, Token{Provider: p.name, ProviderType: p.Type()})
+	sources := c.mirrorSources(primary)
+	for _, cand := range c.decision.MirrorsOf(primary) {
+		if _, ok := sources[cand.Provider]; ok {
+			out = append(out, Token{Provider: cand.Provider, ProviderType: c.s.providers[cand.Provider].Type()})
 		}
 	}
 	return out
 }
 
-// mirrorSource is the source that the request has brought for a mirror.
-func (c *creation) mirrorSource(provider string) (normalize.Source, bool) {
-	for _, cand := range c.decision.Mirrors {
-		if cand.Provider == provider && cand.Source >= 0 {
-			return c.in.Sources[cand.Source], true
+// mirrorSources gives every mirror of an instrument the first source that its provider
+// accepts. A one-time token that another provider gets is none for it.
+func (c *creation) mirrorSources(primary string) map[string]normalize.Source {
+	out, spent := map[string]normalize.Source{}, map[int]bool{}
+	for _, cand := range c.decision.Candidates {
+		if cand.Provider == primary {
+			spent[cand.Source] = true
 		}
 	}
-	return normalize.Source{}, false
+	for _, cand := range c.decision.MirrorsOf(primary) {
+		p := c.s.providers[cand.Provider]
+		if p == nil || cand.Reason != "" {
+			continue
+		}
+		facts := FactsOf(p.name, p.adapter, false)
+		for i, src := range c.in.Sources {
+			if facts.accepts(routeSource(src)) && !(src.OneTime() && spent[i]) {
+				out[p.name], spent[i] = src, true
+				break
+			}
+		}
+	}
+	return out
 }
 
 // mirror stores the pending mirrors of an instrument, each with a source that this
@@ -38,9 +54,9 @@ func (c *creation) mirrorSource(provider string) (normalize.Source, bool) {
 func (c *creation) mirror(ctx context.Context, cur stored) (Created, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	made := map[string]mirrorResult{}
+	made, sources := map[string]mirrorResult{}, c.mirrorSources(cur.primary().Provider)
 	for _, t := range cur.Tokens {
-		src, ok := c.mirrorSource(t.Provider)
+		src, ok := sources[t.Provider]
 		if !t.pending() || !ok {
 			continue
 		}

@@ -208,7 +208,6 @@ func (s *Service) push(ctx context.Context, cur stored, t Token) (after stored, 
 		}
 		left = left.without(*cur.View, *at.View)
 	}
-	after = *at
 	if left.Deactivate {
 		after, err = s.deactivateAt(ctx, p, *at)
 	} else {

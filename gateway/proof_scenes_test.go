@@ -92,12 +92,11 @@ func (p play) does(ctx context.Context, r request) *answer {
 }
 
 // surely sends a request that must succeed.
-func (p play) surely(ctx context.Context, r request) *answer {
+func (p play) surely(ctx context.Context, r request) {
 	a := p.w.clients.insist(ctx, 0, r)
 	if a == nil || a.err != nil {
 		panic(fmt.Sprintf("%v does not succeed: %+v", r, a))
 	}
-	return a
 }
 
 // tells makes the customer known where the gateway cannot make it.
@@ -239,11 +238,14 @@ func scenes() []scene {
 			},
 		},
 		{
-			"a card with mirrors", []string{""}, known,
+			"a card with mirrors",
+			[]string{""},
+			known,
 			func(ctx context.Context, p play) { p.does(ctx, p.mirrors("key", 2)) },
 		},
 		{
-			"a change of a card with mirrors", []string{""},
+			"a change of a card with mirrors",
+			[]string{""},
 			func(ctx context.Context, p play) {
 				known(ctx, p)
 				p.surely(ctx, p.mirrors("key", 2))
@@ -257,7 +259,8 @@ func scenes() []scene {
 			},
 		},
 		{
-			"a deletion of a card with mirrors", []string{""},
+			"a deletion of a card with mirrors",
+			[]string{""},
 			func(ctx context.Context, p play) {
 				known(ctx, p)
 				p.surely(ctx, p.mirrors("key", 2))

@@ -253,7 +253,7 @@ func (r Record) leaving(provider string, now time.Time) (Record, error) {
 		}
 		r.Tokens[0], r.Tokens[heir] = r.Tokens[heir], r.Tokens[0]
 		r.Tokens[0].Role, r.Tokens[heir].Role, i = normalize.RolePrimary, normalize.RoleMirror, heir
-		r.Claims = slices.DeleteFunc(slices.Clone(r.Claims), func(c string) bool { return isNumberClaim(c) })
+		r.Claims = slices.DeleteFunc(slices.Clone(r.Claims), isNumberClaim)
 	}
 	if t := &r.Tokens[i]; t.Status == normalize.StatusFailed {
 		r.Tokens = slices.Delete(r.Tokens, i, i+1)

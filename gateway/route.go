@@ -97,11 +97,7 @@ func routeRequest(tenant string, in normalize.CreateInput) RouteRequest {
 		req.Country = in.BillingAddress.Country
 	}
 	for _, src := range in.Sources {
-		s := RouteSource{Type: src.Type}
-		if src.ProviderReference != nil {
-			s.Provider = src.ProviderReference.Provider
-		}
-		req.addSource(s, src.InstrumentType())
+		req.addSource(routeSource(src), src.InstrumentType())
 		brand, bin := src.CardFacts()
 		if req.Brand == "" {
 			req.Brand = brand
@@ -125,6 +121,14 @@ func routeBIN(src normalize.Source, shown string) string {
 		}
 	}
 	return shown
+}
+
+func routeSource(src normalize.Source) RouteSource {
+	s := RouteSource{Type: src.Type}
+	if src.ProviderReference != nil {
+		s.Provider = src.ProviderReference.Provider
+	}
+	return s
 }
 
 // addSource takes a source along: the type is the first that is known, and a

@@ -97,6 +97,9 @@ type ProviderReferenceSource struct {
 	References References `json:"references"`
 }
 
+// OneTime reports whether the source is a token that one provider can use once.
+func (s Source) OneTime() bool { return s.TransientToken != nil || s.RebillyToken != nil }
+
 // InstrumentType returns the type of the instrument that the source makes;
 // TypeOther when only the provider can tell.
 func (s Source) InstrumentType() Type {
