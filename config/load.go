@@ -20,6 +20,10 @@ type Options struct {
 	Flags map[string]string
 	// Scopes are those that API keys can have. Empty accepts every scope.
 	Scopes []string
+	// WithoutSecrets looks nothing up: what a reference stands for need not be there.
+	// Such a configuration tells what it would do, and cannot be run: its credentials
+	// are made up.
+	WithoutSecrets bool
 	// Opened is called with the name of each file before it is read: the configuration
 	// itself, and those of file: references. nil: nobody wants to know.
 	Opened func(file string)
@@ -76,7 +80,7 @@ func Parse(name string, text []byte, o Options) (*Config, error) {
 		c.Store.Bolt = &Bolt{Path: "./polyvault.db"}
 		c.Store.Defaulted = true
 	}
-	r := &resolver{problems: p, lookup: o.LookupEnv, opened: o.Opened, folder: filepath.Dir(name)}
+	r := &resolver{problems: p, lookup: o.LookupEnv, opened: o.Opened, folder: filepath.Dir(name), without: o.WithoutSecrets}
 	r.resolve(&c)
 	check(p, &c, o.Scopes)
 	if err := p.err(); err != nil {

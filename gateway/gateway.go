@@ -38,6 +38,7 @@ type Config struct {
 	// PromoteDefault lets a delete of a customer's default instrument make another
 	// one the default first. False refuses such a delete.
 	PromoteDefault bool
+	Recorder       Recorder // takes down what is decided; default none
 }
 
 // ProviderConfig is one configured provider.
@@ -82,6 +83,7 @@ type Service struct {
 	reconcileEvery time.Duration
 	reconcileRate  float64
 	settleTime     time.Duration
+	recorder       Recorder // nil for none
 }
 
 // New makes a Service, the first generation. It makes no network call.
@@ -107,7 +109,7 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 	s := &Service{
 		engine: e, keys: c.Keys, routes: c.Routes, staleIfError: c.StaleIfError, promoteDefault: c.PromoteDefault,
 		lease: cmp.Or(c.Lease, 30*time.Second), reconcileRate: cmp.Or(c.ReconcileRate, 20),
-		providers: map[string]*Provider{}, disabled: map[string]bool{}, tenants: map[string]Tenant{},
+		providers: map[string]*Provider{}, disabled: map[string]bool{}, tenants: map[string]Tenant{}, recorder: c.Recorder,
 	}
 	if s.staleIfError == 0 {
 		s.staleIfError = 24 * time.Hour
@@ -128,10 +130,8 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 		s.tenants[t.Name] = t
 	}
 	for _, r := range c.Routes {
-		for _, name := range r.Providers {
-			if s.providers[name] == nil {
-				return nil, fmt.Errorf("gateway: route %q names provider %q, which is not configured", r.Name, name)
-			}
+		if err := r.check(func(name string) bool { return s.providers[name] != nil }); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil

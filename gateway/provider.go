@@ -99,15 +99,6 @@ func (p *Provider) locate(refs normalize.References) string {
 	return referenceText(refs, slices.Sorted(maps.Keys(refs)))
 }
 
-// accepts reports whether the provider can store a source of this type.
-func (p *Provider) accepts(src normalize.Source) bool {
-	if src.ProviderReference != nil {
-		return src.ProviderReference.Provider == p.name
-	}
-	c, ok := p.adapter.(adapters.Creator)
-	return ok && slices.Contains(c.SourceTypes(), src.Type)
-}
-
 // class is one kind of calls to a provider, with its own capacity and breaker, so
 // that slow writes do not stop reads.
 type class struct {
