@@ -154,3 +154,31 @@ func TestReloadsDoNotStarveTheReconciler(t *testing.T) {
 		require.Equal(t, StateCompleted, after.State)
 	})
 }
+
+func TestTheReconcilerWorksUnderTheConfigurationInForce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.a.will("create", ambiguous(true))
+		w.a.will("list", cannotBeAsked())
+		op := w.pends(t, input("cus", card(visa)), "key")
+		alpha := w.providers["alpha"]
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Reconcile(ctx)
+		}()
+		for range 5 {
+			_ = ends(alpha, alpha.read, failure(normalize.ProviderTimeout, normalize.Unknown))
+		}
+		// The breaker that is open for 15 s is not that of the new configuration.
+		next := w.reloaded(t, func(c *Config) { c.Providers[0].Timeout = 2 * time.Second })
+		time.Sleep(10 * time.Second)
+		stop()
+		<-ended
+		after, err := next.Operation(t.Context(), acme, op.ID)
+		require.NoError(t, err)
+		require.Equal(t, StateCompleted, after.State)
+	})
+}
