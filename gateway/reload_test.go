@@ -134,7 +134,7 @@ func TestReloadsDoNotStarveTheReconciler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.a.will("create", ambiguous(true))
-		w.a.will("list", cannotBeAsked())
+		w.a.will("list", cannotBeAsked(), cannotBeAsked(), cannotBeAsked()) // so that one tick does not do
 		op := w.pends(t, input("cus", card(visa)), "key")
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -143,7 +143,7 @@ func TestReloadsDoNotStarveTheReconciler(t *testing.T) {
 			w.Reconcile(ctx)
 		}()
 		now := w
-		for i := range 100 {
+		for i := range 300 {
 			time.Sleep(100 * time.Millisecond)
 			now = now.reloaded(t, func(c *Config) { c.ReconcileEvery = time.Second + time.Duration(i%2)*time.Millisecond })
 		}
