@@ -116,9 +116,12 @@ func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gat
 	for _, p := range c.Providers {
 		gc.Providers = append(gc.Providers, gateway.ProviderConfig{
 			Name: p.Name, Adapter: opened[p.Name].adapter, Timeout: time.Duration(p.Timeout), MaxInFlight: p.MaxInFlight, Disabled: p.Disabled,
+			RetryBudget: float64(p.RetryBudget),
 			Breaker: gateway.BreakerConfig{
 				Window: time.Duration(p.Breaker.Window), MinRequests: p.Breaker.MinRequests, FailureRatio: p.Breaker.FailureRatio,
-				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, OpenFor: time.Duration(p.Breaker.OpenFor), Probes: p.Breaker.Probes,
+				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, Probes: p.Breaker.Probes,
+				SlowCall: time.Duration(p.Breaker.SlowCall), SlowRatio: p.Breaker.SlowRatio,
+				OpenFor: time.Duration(p.Breaker.OpenFor), OpenForMax: time.Duration(p.Breaker.OpenForMax),
 			},
 		})
 	}

@@ -67,7 +67,11 @@ func newConfig() *cobra.Command {
 
 // loadConfig loads a file for this binary: with its environment and its scopes.
 func loadConfig(file string) (*config.Config, error) {
-	c, _, err := fileSource(file, loadOptions(nil))()
+	return loadConfigWith(file, loadOptions(nil))
+}
+
+func loadConfigWith(file string, o config.Options) (*config.Config, error) {
+	c, _, err := fileSource(file, o)()
 	return c, unusable(err)
 }
 

@@ -120,10 +120,10 @@ func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *de
 	if d.store, err = openStore(ctx, c, log); err != nil {
 		return nil, err
 	}
-	if d.live, err = newLive(read, c, files, d.store, log, level); err != nil {
+	if d.live, err = newLive(read, c, files, d.store, nil, log, level); err != nil {
 		return nil, err
 	}
-	d.stops = append(d.stops, inBackground(ctx, d.live.service.Reconcile),
+	d.stops = append(d.stops, d.live.close, inBackground(ctx, d.live.service.Reconcile),
 		inBackground(ctx, func(ctx context.Context) { d.live.follow(ctx, nil) }))
 	d.server, err = serveOn(ctx, listen, d.live.api.Handler(), log)
 	return d, err

@@ -31,11 +31,12 @@ func fileSource(file string, o config.Options) source {
 // live is the gateway of a process: what serves under the configuration in force, and
 // how the next one comes into force.
 type live struct {
-	api   *httpapi.API
-	store gateway.Store
-	log   *zap.Logger
-	level zap.AtomicLevel // of log
-	read  source
+	api      *httpapi.API
+	store    gateway.Store
+	recorder gateway.Recorder // nil for none
+	log      *zap.Logger
+	level    zap.AtomicLevel // of log
+	read     source
 
 	succeeded, failed atomic.Int64 // reloads
 
@@ -49,13 +50,13 @@ type live struct {
 
 // newLive makes a gateway under its first configuration, over an open store. It makes
 // no network call.
-func newLive(read source, c *config.Config, files []string, store gateway.Store, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
-	l := &live{store: store, log: log, level: level, read: read, config: c, files: files}
+func newLive(read source, c *config.Config, files []string, store gateway.Store, recorder gateway.Recorder, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
+	l := &live{store: store, recorder: recorder, log: log, level: level, read: read, config: c, files: files}
 	var err error
 	if l.opened, err = openProviders(c, nil); err != nil {
 		return nil, err
 	}
-	if l.service, err = gateway.New(gatewayConfig(c, l.opened, store, log)); err != nil {
+	if l.service, err = gateway.New(l.gatewayConfig(c, l.opened)); err != nil {
 		return nil, err
 	}
 	keys, err := apiKeys(c)
@@ -66,11 +67,23 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 	return l, err
 }
 
+func (l *live) gatewayConfig(c *config.Config, opened map[string]openedProvider) gateway.Config {
+	gc := gatewayConfig(c, opened, l.store, l.log)
+	gc.Recorder = l.recorder
+	return gc
+}
+
 // now is what is in force.
 func (l *live) now() (*gateway.Service, *config.Config) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.service, l.config
+}
+
+// close ends what the generation in force does by itself.
+func (l *live) close() {
+	service, _ := l.now()
+	service.Close()
 }
 
 // reload reads the configuration and puts it in force, if it is another one or if it
@@ -116,7 +129,7 @@ func (l *live) use(c *config.Config, force bool) error {
 	if err != nil {
 		return err
 	}
-	service, err := l.service.Reload(gatewayConfig(c, opened, l.store, l.log))
+	service, err := l.service.Reload(l.gatewayConfig(c, opened))
 	if err != nil {
 		return err
 	}

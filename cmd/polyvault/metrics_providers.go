@@ -8,7 +8,7 @@ import (
 type providerMetrics struct {
 	l *live
 
-	drained                                                  *prometheus.Desc // by provider
+	drained, disabled                                        *prometheus.Desc // by provider
 	breaker, inFlight, limit, requests, errorRate, slowRatio *prometheus.Desc // by provider and class
 }
 
@@ -16,7 +16,8 @@ func newProviderMetrics(l *live) *providerMetrics {
 	class := []string{"provider", "class"}
 	return &providerMetrics{
 		l:         l,
-		drained:   desc("provider_drained", "1 while the provider gets no new instruments.", "provider"),
+		drained:   desc("provider_drained", "1 while an operator has taken the provider out of the routes.", "provider"),
+		disabled:  desc("provider_disabled", "1 while the configuration keeps new instruments away from the provider.", "provider"),
 		breaker:   desc("provider_breaker_state", "0 closed, 1 half open, 2 open.", class...),
 		inFlight:  desc("provider_in_flight", "Calls to the provider that are in flight.", class...),
 		limit:     desc("provider_in_flight_limit", "Calls to the provider that may be in flight.", class...),
@@ -28,7 +29,7 @@ func newProviderMetrics(l *live) *providerMetrics {
 
 // Describe implements [prometheus.Collector].
 func (m *providerMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.drained, m.breaker, m.inFlight, m.limit, m.requests, m.errorRate, m.slowRatio} {
+	for _, d := range []*prometheus.Desc{m.drained, m.disabled, m.breaker, m.inFlight, m.limit, m.requests, m.errorRate, m.slowRatio} {
 		out <- d
 	}
 }
@@ -38,6 +39,7 @@ func (m *providerMetrics) Collect(out chan<- prometheus.Metric) {
 	service, _ := m.l.now()
 	for _, p := range service.Providers() {
 		out <- gauge(m.drained, oneIf(p.Drained), p.Name)
+		out <- gauge(m.disabled, oneIf(p.Disabled), p.Name)
 		for class, s := range p.Classes {
 			out <- gauge(m.breaker, breakerNumber(s.Breaker), p.Name, class)
 			out <- gauge(m.inFlight, float64(s.InFlight), p.Name, class)

@@ -44,7 +44,7 @@ func TestServeHasMetrics(t *testing.T) {
 	require.Contains(t, scrape(), `polyvault_config_reloads_total{result="failure"} 1`)
 	put(t, e.file(), strings.Replace(e.text(), "name: second\n", "name: second\n    disabled: true\n", 1))
 	until(t, api, "it is taken into use", func(r ready) bool { return r.Generation == 2 })
-	require.Contains(t, scrape(), `polyvault_provider_drained{provider="second"} 1`)
+	require.Contains(t, scrape(), `polyvault_provider_disabled{provider="second"} 1`)
 	require.Contains(t, scrape(), `polyvault_config_reloads_total{result="success"} 1`)
 	status, _ := request(t, "GET", api+"/metrics", "", "")
 	require.Equal(t, 404, status, "metrics are on the admin listener only")

@@ -194,7 +194,7 @@ func (e edited) startLive(t *testing.T) (*live, *observer.ObservedLogs) {
 	store, err := openStore(t.Context(), c, zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	l, err := newLive(read, c, files, store, zap.New(core), zap.NewAtomicLevel())
+	l, err := newLive(read, c, files, store, nil, zap.New(core), zap.NewAtomicLevel())
 	require.NoError(t, err)
 	return l, logs
 }

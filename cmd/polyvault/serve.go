@@ -80,10 +80,16 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	l, err := newLive(read, c, files, store, log, level)
+	recorder, closeRecorder, err := openRecorder(c, log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, closeRecorder()) }()
+	l, err := newLive(read, c, files, store, recorder, log, level)
+	if err != nil {
+		return err
+	}
+	defer l.close()
 	defer inBackground(ctx, l.service.Reconcile)()
 	main, err := serveOn(ctx, c.Listen, l.api.Handler(), log)
 	if err != nil {

@@ -32,20 +32,25 @@ func readBody(c echo.Context, limit int64, mediaTypes ...string) (*node, error) 
 
 // readNoBody accepts what clients send when there is nothing to say: no body, or an empty object.
 func readNoBody(c echo.Context, limit int64) error {
-	b, err := readLimited(c, limit)
-	if err != nil || len(b) == 0 {
-		return err
-	}
-	if err := checkMediaType(c.Request().Header, []string{mediaJSON}); err != nil {
-		return err
-	}
-	n, err := parseJSON(b)
-	if err != nil {
+	n, err := readOptionalBody(c, limit)
+	if err != nil || n == nil {
 		return err
 	}
 	var d decoder
 	d.object(n, "").end()
 	return d.err(nil)
+}
+
+// readOptionalBody reads a JSON body of up to limit bytes; nil if there is none.
+func readOptionalBody(c echo.Context, limit int64) (*node, error) {
+	b, err := readLimited(c, limit)
+	if err != nil || len(b) == 0 {
+		return nil, err
+	}
+	if err := checkMediaType(c.Request().Header, []string{mediaJSON}); err != nil {
+		return nil, err
+	}
+	return parseJSON(b)
 }
 
 func readLimited(c echo.Context, limit int64) ([]byte, error) {

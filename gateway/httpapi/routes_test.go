@@ -118,6 +118,9 @@ func requests() map[string]struct{ method, path, body string } {
 		"deleteInstrument":        {http.MethodDelete, ins, ""},
 		"deactivateInstrument":    {http.MethodPost, ins + "/deactivate", ""},
 		"activateInstrument":      {http.MethodPost, ins + "/activate", ""},
+		"listProviderTokens":      {http.MethodGet, ins + "/provider-tokens", ""},
+		"addProviderToken":        {http.MethodPost, ins + "/provider-tokens", `{"sources":[{"type":"rebilly_token","token":"abc"}]}`},
+		"removeProviderToken":     {http.MethodDelete, ins + "/provider-tokens/beta", ""},
 		"getCustomer":             {http.MethodGet, "/v1/customers/cus-42", ""},
 		"putCustomer":             {http.MethodPut, "/v1/customers/cus-42", `{"provider_references":{"bigcommerce-main":"1"}}`},
 		"listCustomerInstruments": {http.MethodGet, "/v1/customers/cus-42/instruments", ""},
@@ -126,7 +129,10 @@ func requests() map[string]struct{ method, path, body string } {
 		"retryOperation":          {http.MethodPost, "/v1/operations/" + exampleID + "/retry", ""},
 		"failOperation":           {http.MethodPost, "/v1/operations/" + exampleID + "/fail", ""},
 		"listProviders":           {http.MethodGet, "/v1/providers", ""},
+		"explainRoutes":           {http.MethodPost, "/v1/routes/explain", `{"source_types":["card"]}`},
 		"getProvider":             {http.MethodGet, "/v1/providers/cybersource-us", ""},
+		"drainProvider":           {http.MethodPost, "/v1/providers/cybersource-us/drain", `{"reason":"maintenance"}`},
+		"undrainProvider":         {http.MethodPost, "/v1/providers/cybersource-us/undrain", ""},
 	}
 }
 
