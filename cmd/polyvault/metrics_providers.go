@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/polyvault/polyvault/gateway"
@@ -66,7 +68,7 @@ func (m *providerMetrics) Collect(out chan<- prometheus.Metric) {
 }
 
 func (m *providerMetrics) collectClass(out chan<- prometheus.Metric, s gateway.ClassStatus, labels ...string) {
-	with := func(more string) []string { return append(labels[:len(labels):len(labels)], more) }
+	with := func(more string) []string { return append(slices.Clip(labels), more) }
 	out <- gauge(m.breaker, breakerNumber(s.Breaker), labels...)
 	out <- gauge(m.inFlight, float64(s.InFlight), labels...)
 	out <- gauge(m.limit, float64(s.Limit), labels...)

@@ -34,6 +34,9 @@ func TestSIGHUPReloads(t *testing.T) {
 	g.call(t, http.StatusCreated, "POST", "/v1/instruments", header{"Idempotency-Key": "one"},
 		object{"customer_id": "cus-1", "sources": []object{card("4111111111111111")}, "billing_address": address()})
 	require.NoError(t, os.WriteFile(g.config, []byte(strings.Replace(string(text), "log: {level: debug", "log: {level: info", 1)), 0o600))
-	until("a good one is in force", func(o object) bool { return o["generation"].(float64) >= 3 && o["config_error"] == nil })
+	until("a good one is in force", func(o object) bool {
+		generation, _ := o["generation"].(float64)
+		return generation >= 3 && o["config_error"] == nil
+	})
 	require.NoError(t, g.Terminate(t))
 }
