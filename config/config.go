@@ -12,7 +12,7 @@ import (
 // It is plain data: cmd/polyvault builds the gateway from it.
 type Config struct {
 	Listen            string     `json:"listen"`       // host:port of the API; default 127.0.0.1:8080
-	AdminListen       string     `json:"admin_listen"` // host:port of health, pprof and backups; default 127.0.0.1:9090, "" for none
+	AdminListen       string     `json:"admin_listen"` // host:port of health, metrics, pprof and backups; default 127.0.0.1:9090, "" for none
 	Store             Store      `json:"store"`
 	Keys              Keys       `json:"keys"`
 	Tenants           []Tenant   `json:"tenants"`

@@ -5,8 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -119,9 +121,20 @@ func TestTheWatcherFollowsAFolderThatIsExchanged(t *testing.T) {
 		told(t, w, "the folder is gone")
 		_, err = w.Follow([]string{file})
 		require.NoError(t, err)
-		require.NoError(t, os.RemoveAll(folder+".old"))
 		require.NoError(t, os.Mkdir(folder, 0o700))
 		told(t, w, "the folder is back")
+		_, err = w.Follow([]string{file})
+		require.NoError(t, err)
+		require.NoError(t, os.RemoveAll(folder+".old"))
+
+		// Gone and back before anybody looks.
+		require.NoError(t, os.Rename(folder, folder+".old"))
+		require.NoError(t, os.Mkdir(folder, 0o700))
+		told(t, w, "the folder is another one")
+		more, err := w.Follow([]string{file})
+		require.NoError(t, err)
+		require.True(t, more)
+		require.NoError(t, os.RemoveAll(folder+".old"))
 	}
 }
 
@@ -161,28 +174,48 @@ func TestTheWatcherLeavesOtherFilesAlone(t *testing.T) {
 	<-done
 }
 
-// Who writes all the time is heard of all the same.
-func TestConstantWritesDoNotPutTheWatcherOff(t *testing.T) {
+// A change is told about when the file has been left alone, and one that never ends is
+// told about all the same.
+func TestWhenTheWatcherTells(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "polyvault.yaml")
-	put(t, file, "one")
-	w := following(t, file)
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(settleTime / 10):
-				_ = os.WriteFile(file, []byte(time.Now().String()), 0o600)
+	synctest.Test(t, func(t *testing.T) {
+		w := &Watcher{
+			events:  &fsnotify.Watcher{Events: make(chan fsnotify.Event), Errors: make(chan error)},
+			changed: make(chan struct{}, 1), done: make(chan struct{}), spots: map[string]bool{"/conf/file": true},
+		}
+		go w.run()
+		var at []time.Duration
+		began := time.Now()
+		go func() {
+			for range w.changed {
+				at = append(at, time.Since(began))
+			}
+		}()
+		write := func(n int) {
+			for range n {
+				w.events.Events <- fsnotify.Event{Name: "/conf/other", Op: fsnotify.Write}
+				w.events.Events <- fsnotify.Event{Name: "/conf/file", Op: fsnotify.Write}
+				time.Sleep(10 * time.Millisecond)
 			}
 		}
-	}()
-	told(t, w, "the first time")
-	told(t, w, "and again")
-	close(stop)
-	<-done
+		write(3) // the last one 20 ms after the first
+		time.Sleep(time.Second - 30*time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, []time.Duration{70 * time.Millisecond}, at)
+		write(105)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Len(t, at, 4)
+		require.Equal(t, 1500*time.Millisecond, at[1])
+		require.Less(t, at[2], 2030*time.Millisecond)
+		w.events.Errors <- fsnotify.ErrEventOverflow
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Len(t, at, 5, "events that were lost may have been the file's")
+		close(w.events.Events)
+		<-w.done
+		close(w.changed)
+	})
 }
 
 func TestSpotsOfAFile(t *testing.T) {

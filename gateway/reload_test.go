@@ -134,7 +134,7 @@ func TestReloadsDoNotStarveTheReconciler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.a.will("create", ambiguous(true))
-		w.a.will("list", cannotBeAsked())
+		w.a.will("list", cannotBeAsked(), cannotBeAsked(), cannotBeAsked()) // so that one tick does not do
 		op := w.pends(t, input("cus", card(visa)), "key")
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -143,13 +143,41 @@ func TestReloadsDoNotStarveTheReconciler(t *testing.T) {
 			w.Reconcile(ctx)
 		}()
 		now := w
-		for i := range 100 {
+		for i := range 300 {
 			time.Sleep(100 * time.Millisecond)
 			now = now.reloaded(t, func(c *Config) { c.ReconcileEvery = time.Second + time.Duration(i%2)*time.Millisecond })
 		}
 		stop()
 		<-ended
 		after, err := now.Operation(t.Context(), acme, op.ID)
+		require.NoError(t, err)
+		require.Equal(t, StateCompleted, after.State)
+	})
+}
+
+func TestTheReconcilerWorksUnderTheConfigurationInForce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.a.will("create", ambiguous(true))
+		w.a.will("list", cannotBeAsked())
+		op := w.pends(t, input("cus", card(visa)), "key")
+		alpha := w.providers["alpha"]
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Reconcile(ctx)
+		}()
+		for range 5 {
+			_ = ends(alpha, alpha.read, failure(normalize.ProviderTimeout, normalize.Unknown))
+		}
+		// The breaker that is open for 15 s is not that of the new configuration.
+		next := w.reloaded(t, func(c *Config) { c.Providers[0].Timeout = 2 * time.Second })
+		time.Sleep(10 * time.Second)
+		stop()
+		<-ended
+		after, err := next.Operation(t.Context(), acme, op.ID)
 		require.NoError(t, err)
 		require.Equal(t, StateCompleted, after.State)
 	})

@@ -34,6 +34,10 @@ func TestServeHasMetrics(t *testing.T) {
 		`polyvault_provider_breaker_state{class="write",provider="first"} 0`, `polyvault_provider_in_flight{class="write",provider="first"} 0`,
 		`polyvault_provider_window_requests{class="write",provider="second"} 0`, `polyvault_provider_drained{provider="second"} 0`,
 		`polyvault_provider_error_ratio{class="read",provider="first"} 0`, `polyvault_provider_slow_ratio{class="read",provider="first"} 0`,
+		`polyvault_provider_calls_total{class="write",outcome="applied",provider="first"}`,
+		`polyvault_provider_refused_total{by="breaker",class="write",provider="first"} 0`,
+		`polyvault_provider_breaker_trips_total{class="read",provider="second"} 0`, `polyvault_provider_alarm{provider="first"} 0`,
+		`polyvault_provider_probes_total{provider="first",result="failed"} 0`,
 		"polyvault_build_info{", "go_goroutines ",
 	} {
 		require.Contains(t, scrape(), line)

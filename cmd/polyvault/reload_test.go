@@ -196,6 +196,7 @@ func (e edited) startLive(t *testing.T) (*live, *observer.ObservedLogs) {
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	l, err := newLive(read, c, files, store, nil, zap.New(core), zap.NewAtomicLevel())
 	require.NoError(t, err)
+	t.Cleanup(l.close)
 	return l, logs
 }
 

@@ -40,6 +40,7 @@ func startSandbox(t *testing.T) sandbox {
 type gateway struct {
 	*harness.Process
 	url, key, readKey, tokensKey string
+	config                       string // its file
 }
 
 // apiKey makes a key in the form that the gateway gives out.
@@ -70,6 +71,7 @@ func startGateway(t *testing.T, s sandbox, store, referenceKey string) gateway {
 	g.tokensKey, tokensDigest = apiKey("nocards0")
 	listen := programs.FreePort(t)
 	file := filepath.Join(t.TempDir(), "polyvault.yaml")
+	g.config = file
 	require.NoError(t, os.WriteFile(file, []byte(fmt.Sprintf(`
 listen: %s
 admin_listen: %s
