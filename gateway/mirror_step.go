@@ -132,7 +132,7 @@ func (s *Service) step(ctx context.Context, cur stored) (stored, error) {
 	}
 	t := cur.Tokens[cur.stepAt()]
 	switch {
-	case t.pending():
+	case t.pending() && cur.live():
 		return s.endPending(ctx, cur, t)
 	case t.Role == normalize.RolePrimary && t.Record != "":
 		return s.absorb(ctx, cur)
