@@ -13,3 +13,6 @@ func (r Record) Unfinished() bool { return r.unfinished() }
 
 // IndexDue is the index of what the reconciler must look at.
 const IndexDue = indexDue
+
+// DrainedKey is the entry of the drained providers.
+const DrainedKey = drainedKey
