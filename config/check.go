@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/polyvault/polyvault/normalize"
 )
 
 // check reports what only the whole can show: names, ranges and hosts.
@@ -193,46 +191,6 @@ func allowedHost(allowed []string, host string) bool {
 		suffix, wild := strings.CutPrefix(a, "*")
 		return wild && strings.HasSuffix(host, suffix) && len(host) > len(suffix) || a == host
 	})
-}
-
-func checkRoutes(p *problems, c *Config) {
-	names := unique{}
-	for i, r := range c.Routes {
-		where := at("routes", i)
-		names.check(p, where.with("name"), r.Name)
-		for j, name := range r.Providers {
-			if name != "" && !slices.ContainsFunc(c.Providers, func(p Provider) bool { return p.Name == name }) {
-				p.add(where.with("providers", j), "names no provider of this file; there are %s", joined(c.Providers, func(p Provider) string { return p.Name }))
-			}
-		}
-		match := where.with("match")
-		for j, name := range r.Match.Tenant {
-			if name != "" && !slices.ContainsFunc(c.Tenants, func(t Tenant) bool { return t.Name == name }) {
-				p.add(match.with("tenant", j), "names no tenant of this file; there are %s", joined(c.Tenants, func(t Tenant) string { return t.Name }))
-			}
-		}
-		for j, country := range r.Match.Country {
-			if country != "" && !normalize.ValidCountry(country) {
-				p.add(match.with("country", j), "must be an ISO 3166-1 alpha-2 code in upper case, such as US")
-			}
-		}
-		for j, currency := range r.Match.Currency {
-			if currency != "" && !normalize.ValidCurrency(currency) {
-				p.add(match.with("currency", j), "must be an ISO 4217 code in upper case, such as USD")
-			}
-		}
-		checkWords(p, match.with("type"), r.Match.Type, normalize.Types())
-		checkWords(p, match.with("brand"), r.Match.Brand, normalize.Brands())
-		checkWords(p, match.with("source"), r.Match.Source, normalize.SourceTypes())
-	}
-}
-
-func checkWords[T ~string](p *problems, where path, words, known []T) {
-	for i, word := range words {
-		if word != "" && !slices.Contains(known, word) {
-			p.add(where.with(i), "must be one of %s", joined(known, func(k T) string { return string(k) }))
-		}
-	}
 }
 
 func joined[T any](items []T, name func(T) string) string {

@@ -24,7 +24,7 @@ func (s *Service) Create(ctx context.Context, tenant string, in normalize.Create
 	if err != nil {
 		return Created{}, err
 	}
-	c := &creation{s: s, tenant: t, in: in, decision: s.decide(routeRequest(tenant, in)), keyUses: s.keyUseKeys(tenant, idempotencyKey)}
+	c := &creation{s: s, tenant: t, in: in, decision: s.decideCreate(tenant, in), keyUses: s.keyUseKeys(tenant, idempotencyKey)}
 	cur, err := c.find(ctx, idempotencyKey)
 	if err != nil {
 		return Created{}, err
@@ -196,6 +196,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 		want.View.Fingerprint, want.View.FingerprintOf = s.current().fingerprint(identity), "number"
 	}
 	begun.Want = &want
+	begun = begun.plan(s.current(), c.mirrorPlan())
 	next, res, err := s.put(ctx, "create", cur, begun, append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID), drainedKey}, c.keyUses...)...)
 	if errors.Is(err, errChanged) {
 		m.release()
@@ -209,7 +210,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 		created, err = c.refuseKey(ctx, next)
 		return next, true, created, err
 	}
-	if _, drained := s.drained.see(res.Loaded[1], s.log)[m.p.name]; drained {
+	if _, drained := s.drains.see(res.Loaded[1], s.log)[m.p.name]; drained {
 		next, err = c.drainedNow(m.p, next)
 		return next, err != nil, Created{}, err
 	}

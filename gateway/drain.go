@@ -73,8 +73,9 @@ func (b *drainBoard) all() map[string]Drained {
 	return b.seen
 }
 
-func (s *Service) isDrained(name string) bool {
-	_, drained := s.drained.all()[name]
+// drained reports whether an operator has taken the provider out of the routes.
+func (s *Service) drained(name string) bool {
+	_, drained := s.drains.all()[name]
 	return drained
 }
 
@@ -84,7 +85,7 @@ func (s *Service) readDrains(ctx context.Context) error {
 	if err != nil {
 		return storeError("drained", err)
 	}
-	s.drained.see(res.Entries[0], s.log)
+	s.drains.see(res.Entries[0], s.log)
 	return nil
 }
 
@@ -138,7 +139,7 @@ func (s *Service) changeDrains(ctx context.Context, op, name, by string, in norm
 			next = map[string]Drained{}
 		}
 		if !fn(next, now) {
-			s.drained.see(cur, s.log)
+			s.drains.see(cur, s.log)
 			return s.Provider(name)
 		}
 		d.Providers, d.UpdatedAt = next, now
@@ -154,7 +155,7 @@ func (s *Service) changeDrains(ctx context.Context, op, name, by string, in norm
 			return ProviderStatus{}, storeError(op, err)
 		}
 		if cur = written.Current; written.Applied {
-			s.drained.see(cur, s.log)
+			s.drains.see(cur, s.log)
 			s.log.Warn("operator: "+op, zap.String("provider", name), zap.String("by", by), zap.String("reason", in.Reason))
 			return s.Provider(name)
 		}

@@ -46,7 +46,7 @@ func TestADrainHoldsForTheNextCreateOfEveryGateway(t *testing.T) {
 		require.Equal(t, notSentAt("alpha", ReasonDrained), op.Attempts[0])
 		require.Equal(t, normalize.Applied, op.Attempts[1].Outcome)
 		require.True(t, other.Providers()[0].Drained, "now it knows")
-		require.Equal(t, ReasonDrained, other.decide(RouteRequest{Tenant: acme, Sources: []normalize.Source{card(visa)}}).Candidates[0].Reason)
+		require.Equal(t, ReasonDrained, other.decideCreate(acme, input("cus", card(visa))).Candidates[0].Reason)
 		require.Equal(t, creates, w.a.count("create"))
 		require.Equal(t, breakerClosed, other.Providers()[0].Classes["write"].Breaker)
 		require.Zero(t, other.Providers()[0].Classes["write"].InFlight)

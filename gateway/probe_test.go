@@ -47,7 +47,7 @@ func TestAProbeDecides(t *testing.T) {
 		require.EqualValues(t, 1, p.write.status().Counters.Trips)
 		require.NoError(t, ends(p, p.write, nil))
 		require.Equal(t, breakerClosed, p.write.status().Breaker)
-		counted := p.status(nil).Counters
+		counted := p.status(false, nil).Counters
 		require.Equal(t, ProviderCounters{ProbesOK: 1, ProbesFailed: 3}, counted)
 	})
 }
@@ -114,7 +114,7 @@ func TestRefusedCredentialsRaiseAnAlarm(t *testing.T) {
 		core, logs := observer.New(zapcore.ErrorLevel)
 		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Breaker: BreakerConfig{ConsecutiveFailures: 1000, MinRequests: 1000}}, 20, zap.New(core))
 		shut := failure(normalize.ProviderMisconfigured, normalize.Rejected)
-		require.Nil(t, p.status(nil).Alarm)
+		require.Nil(t, p.status(false, nil).Alarm)
 		began := time.Now().UTC()
 		for range 90 {
 			_ = ends(p, p.write, shut)
@@ -123,14 +123,14 @@ func TestRefusedCredentialsRaiseAnAlarm(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		_ = ends(p, p.read, shut)
-		require.Equal(t, &Alarm{Code: normalize.ProviderMisconfigured, Since: began, Last: time.Now().UTC(), Count: 91}, p.status(nil).Alarm)
+		require.Equal(t, &Alarm{Code: normalize.ProviderMisconfigured, Since: began, Last: time.Now().UTC(), Count: 91}, p.status(false, nil).Alarm)
 		require.Equal(t, 3, logs.Len(), "at once, a minute later, and of the reads")
 		require.NoError(t, ends(p, p.read, nil))
-		require.EqualValues(t, 90, p.status(nil).Alarm.Count, "a read that works says nothing of writes")
+		require.EqualValues(t, 90, p.status(false, nil).Alarm.Count, "a read that works says nothing of writes")
 		_ = ends(p, p.write, failure(normalize.CardDeclined, normalize.Rejected))
-		require.Nil(t, p.status(nil).Alarm)
+		require.Nil(t, p.status(false, nil).Alarm)
 		_ = ends(p, p.write, shut)
-		require.EqualValues(t, 1, p.status(nil).Alarm.Count)
+		require.EqualValues(t, 1, p.status(false, nil).Alarm.Count)
 		require.Equal(t, 3, logs.Len(), "to begin again does not fill the log")
 		require.EqualValues(t, 2, p.write.status().Counters.Alarms)
 	})
@@ -146,7 +146,7 @@ func TestAProbeWithRefusedCredentialsIsNoRecovery(t *testing.T) {
 		time.Sleep(18 * time.Second)
 		synctest.Wait()
 		require.Equal(t, breakerOpen, p.write.status().Breaker)
-		require.NotNil(t, p.status(nil).Alarm)
+		require.NotNil(t, p.status(false, nil).Alarm)
 		p.close()
 	})
 }

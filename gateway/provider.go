@@ -19,34 +19,41 @@ const maxTimeout = 10 * time.Second
 // bulkhead and a breaker for reads and for writes. Optional operations are
 // asserted here, before the breaker, so that a missing one costs nothing.
 type Provider struct {
-	name     string
-	adapter  adapters.Adapter
-	timeout  time.Duration
-	disabled bool
-	read     *class
-	write    *class
-	prober   *prober // nil if the adapter has no probe
-	budget   budget  // of creates that come from another provider
-	share    share   // of the reconciler
+	name    string
+	adapter adapters.Adapter
+	made    ProviderConfig // what it was made from, with defaults
+	timeout time.Duration
+	read    *class
+	write   *class
+	prober  *prober // nil if the adapter has no probe
+	budget  budget  // of creates that come from another provider
+	share   share   // of the reconciler
 }
 
-func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *Provider {
+// withDefaults fills in what was left out.
+func (c ProviderConfig) withDefaults() ProviderConfig {
 	if c.Timeout <= 0 || c.Timeout > maxTimeout {
 		c.Timeout = maxTimeout
 	}
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = 64
 	}
+	c.RetryBudget = cmp.Or(c.RetryBudget, defaultRetryBudget)
+	c.Breaker = c.Breaker.withDefaults(c.Timeout)
+	return c
+}
+
+func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *Provider {
+	c = c.withDefaults()
 	p := &Provider{
-		name: c.Name, adapter: c.Adapter, timeout: c.Timeout, disabled: c.Disabled,
-		budget: newBudget(cmp.Or(c.RetryBudget, defaultRetryBudget)), share: newShare(lookUpsPerSecond),
+		name: c.Name, adapter: c.Adapter, made: c, timeout: c.Timeout,
+		budget: newBudget(c.RetryBudget), share: newShare(lookUpsPerSecond),
 	}
 	if a, ok := c.Adapter.(adapters.Prober); ok {
 		p.prober = newProber(a, c.Timeout)
 	}
-	b := c.Breaker.withDefaults(c.Timeout)
-	p.read = newClass(p, "read", c.MaxInFlight, b, log)
-	p.write = newClass(p, "write", c.MaxInFlight, b, log)
+	p.read = newClass(p, "read", c.MaxInFlight, c.Breaker, log)
+	p.write = newClass(p, "write", c.MaxInFlight, c.Breaker, log)
 	return p
 }
 
@@ -75,15 +82,6 @@ func (p *Provider) locate(refs normalize.References) string {
 		return l.Locate(refs)
 	}
 	return referenceText(refs, slices.Sorted(maps.Keys(refs)))
-}
-
-// accepts reports whether the provider can store a source of this type.
-func (p *Provider) accepts(src normalize.Source) bool {
-	if src.ProviderReference != nil {
-		return src.ProviderReference.Provider == p.name
-	}
-	c, ok := p.adapter.(adapters.Creator)
-	return ok && slices.Contains(c.SourceTypes(), src.Type)
 }
 
 // as finds an optional operation of the provider's adapter.

@@ -75,10 +75,10 @@ func (c *counters) called(err error) {
 }
 
 // status reports the provider's state to an operator.
-func (p *Provider) status(drained map[string]Drained) ProviderStatus {
+func (p *Provider) status(disabled bool, drained map[string]Drained) ProviderStatus {
 	out := ProviderStatus{
 		Object: "provider", Name: p.name, Type: p.Type(), Capabilities: adapters.Capabilities(p.adapter),
-		SourceTypes: []normalize.SourceType{normalize.SourceProviderReference}, Disabled: p.disabled,
+		SourceTypes: []normalize.SourceType{normalize.SourceProviderReference}, Disabled: disabled,
 		Alarm:    both(p.write.alarm.current(), p.read.alarm.current()),
 		Classes:  map[string]ClassStatus{"read": p.read.status(), "write": p.write.status()},
 		Counters: ProviderCounters{RefusedBudget: p.budget.refused.Load()},

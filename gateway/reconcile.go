@@ -15,12 +15,15 @@ import (
 	"github.com/polyvault/polyvault/normalize"
 )
 
-// Reconcile drives every unfinished record to an end until ctx is done. It runs in
-// every gateway; they share the work through leases, without a leader.
+// Reconcile drives every unfinished record to an end until ctx is done, each time
+// under the configuration then in force: it is run once, whichever generation it is
+// called on. It runs in every gateway; they share the work through leases, without a
+// leader.
 func (s *Service) Reconcile(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
-	t := time.NewTicker(s.reconcileEvery)
+	every := s.latest.Load().reconcileEvery
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		if err := s.readDrains(ctx); err != nil && ctx.Err() == nil {
@@ -30,7 +33,13 @@ func (s *Service) Reconcile(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if err := s.sweep(ctx, &work); err != nil && ctx.Err() == nil {
+			now := s.latest.Load()
+			if now.reconcileEvery != every {
+				// Not at the reload: reloads that come faster than the ticks must not put them off.
+				every = now.reconcileEvery
+				t.Reset(every)
+			}
+			if err := now.sweep(ctx, &work); err != nil && ctx.Err() == nil {
 				s.log.Warn("the reconciler could not look for work", zap.Error(err))
 			}
 		}
@@ -100,6 +109,8 @@ func (r Record) settledAt() string {
 		return r.Late[0].Provider
 	case r.Doubt != nil && !r.unfinished():
 		return r.Doubt.Provider
+	case r.MirrorOf == "" && r.toStep():
+		return r.Tokens[r.stepAt()].Provider
 	case len(r.Attempts) > 0:
 		return r.Attempts[len(r.Attempts)-1].Provider
 	default:
@@ -129,6 +140,12 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	}
 	if cur.Doubt != nil && !cur.unfinished() {
 		return s.resolveDoubt(ctx, cur)
+	}
+	if cur.loose() {
+		return s.attach(ctx, cur)
+	}
+	if cur.toStep() {
+		return s.step(ctx, cur)
 	}
 	if !cur.AbsentAt.IsZero() && now.Before(cur.DueAt) {
 		return cur, nil // the second look must be a settle time after the first
