@@ -210,7 +210,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 		created, err = c.refuseKey(ctx, next)
 		return next, true, created, err
 	}
-	if _, drained := s.drains.see(res.Loaded[1], s.log)[m.p.name]; drained {
+	if _, drained := s.drained.see(res.Loaded[1], s.log)[m.p.name]; drained {
 		next, err = c.drainedNow(m.p, next)
 		return next, err != nil, Created{}, err
 	}

@@ -73,9 +73,8 @@ func (b *drainBoard) all() map[string]Drained {
 	return b.seen
 }
 
-// drained reports whether an operator has taken the provider out of the routes.
-func (s *Service) drained(name string) bool {
-	_, drained := s.drains.all()[name]
+func (s *Service) isDrained(name string) bool {
+	_, drained := s.drained.all()[name]
 	return drained
 }
 
@@ -85,7 +84,7 @@ func (s *Service) readDrains(ctx context.Context) error {
 	if err != nil {
 		return storeError("drained", err)
 	}
-	s.drains.see(res.Entries[0], s.log)
+	s.drained.see(res.Entries[0], s.log)
 	return nil
 }
 
@@ -139,7 +138,7 @@ func (s *Service) changeDrains(ctx context.Context, op, name, by string, in norm
 			next = map[string]Drained{}
 		}
 		if !fn(next, now) {
-			s.drains.see(cur, s.log)
+			s.drained.see(cur, s.log)
 			return s.Provider(name)
 		}
 		d.Providers, d.UpdatedAt = next, now
@@ -155,7 +154,7 @@ func (s *Service) changeDrains(ctx context.Context, op, name, by string, in norm
 			return ProviderStatus{}, storeError(op, err)
 		}
 		if cur = written.Current; written.Applied {
-			s.drains.see(cur, s.log)
+			s.drained.see(cur, s.log)
 			s.log.Warn("operator: "+op, zap.String("provider", name), zap.String("by", by), zap.String("reason", in.Reason))
 			return s.Provider(name)
 		}

@@ -57,7 +57,7 @@ func (s *Service) decideInput(req RouteRequest) DecideInput {
 	for i, name := range s.order {
 		p := s.providers[name]
 		in.Providers[i] = FactsOf(name, p.adapter, s.disabled[name])
-		in.Providers[i].Drained = s.drained(name)
+		in.Providers[i].Drained = s.isDrained(name)
 	}
 	return in
 }

@@ -11,8 +11,22 @@ func (r Record) Live() bool { return r.live() }
 // Unfinished reports whether the record waits for somebody.
 func (r Record) Unfinished() bool { return r.unfinished() }
 
+// ToStep reports whether a mirror of the record waits for something.
+func (r Record) ToStep() bool { return r.toStep() }
+
 // IndexDue is the index of what the reconciler must look at.
 const IndexDue = indexDue
+
+// Counts is what a provider's breaker for reads or for writes has been told.
+func (s *Service) Counts(provider string, reads bool) (successes, failures, excluded int) {
+	p := s.providers[provider]
+	c := p.write
+	if reads {
+		c = p.read
+	}
+	n := c.breaker.inner.Counts()
+	return int(n.TotalSuccesses), int(n.TotalFailures), int(n.TotalExclusions)
+}
 
 // DrainedKey is the entry of the drained providers.
 const DrainedKey = drainedKey

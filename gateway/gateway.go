@@ -86,7 +86,6 @@ type Service struct {
 	reconcileEvery time.Duration
 	reconcileRate  float64
 	settleTime     time.Duration
-	recorder       Recorder // nil for none
 }
 
 // New makes a Service, the first generation. It makes no network call.
@@ -112,7 +111,7 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 	s := &Service{
 		engine: e, keys: c.Keys, routes: c.Routes, staleIfError: c.StaleIfError, promoteDefault: c.PromoteDefault,
 		lease: cmp.Or(c.Lease, 30*time.Second), reconcileRate: cmp.Or(c.ReconcileRate, 20),
-		providers: map[string]*Provider{}, disabled: map[string]bool{}, tenants: map[string]Tenant{}, recorder: c.Recorder,
+		providers: map[string]*Provider{}, disabled: map[string]bool{}, tenants: map[string]Tenant{},
 	}
 	if s.staleIfError == 0 {
 		s.staleIfError = 24 * time.Hour

@@ -123,9 +123,10 @@ func TestAReloadEndsTheProbesOfWhatItReplaces(t *testing.T) {
 		require.True(t, kept.Providers()[1].Drained, "what is drained stays so")
 		replaced := kept.reloaded(t, edit, func(c *Config) { c.Providers[0].MaxInFlight = 3 })
 		require.Equal(t, breakerClosed, replaced.Providers()[0].Classes["write"].Breaker)
+		trip(replaced.providers["alpha"], replaced.providers["alpha"].write)
+		w.Close() // of the configuration in force, whichever generation is asked
 		time.Sleep(time.Hour)
 		require.Zero(t, f.count("probe"))
-		replaced.Close()
 	})
 }
 

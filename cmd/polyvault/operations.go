@@ -102,6 +102,11 @@ func (r *remote) onOne(name, short string, do func(*client.Client, context.Conte
 }
 
 func (r *remote) open() (*client.Client, error) {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	return r.openWith(client.Options{HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, Retries: 2})
+}
+
+func (r *remote) openWith(o client.Options) (*client.Client, error) {
 	key := os.Getenv(keyVariable)
 	if r.keyFile != "" {
 		b, err := os.ReadFile(r.keyFile)
@@ -113,8 +118,7 @@ func (r *remote) open() (*client.Client, error) {
 	if key = strings.TrimSpace(key); key == "" {
 		return nil, usagef("an API key is required: set %s, or --api-key-file", keyVariable)
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
-	c, err := client.New(r.url, key, client.Options{HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, Retries: 2})
+	c, err := client.New(r.url, key, o)
 	if err != nil {
 		return nil, usagef("--url must be the address of a gateway, such as http://127.0.0.1:8080")
 	}

@@ -198,6 +198,18 @@ const (
 	RetrySafeWithSameKey Retry = "safe_with_same_key"
 )
 
+// Defines values for RouteDecisionObject.
+const (
+	RouteDecisionObjectDecision RouteDecisionObject = "decision"
+)
+
+// Defines values for RouteDecisionStrategy.
+const (
+	RouteDecisionStrategyLessThanNil RouteDecisionStrategy = "<nil>"
+	RouteDecisionStrategyPriority    RouteDecisionStrategy = "priority"
+	RouteDecisionStrategyWeighted    RouteDecisionStrategy = "weighted"
+)
+
 // Defines values for Sort.
 const (
 	SortCreatedAt     Sort = "created_at"
@@ -206,6 +218,17 @@ const (
 	SortExpiryDesc    Sort = "-exp"
 	SortUpdatedAt     Sort = "updated_at"
 	SortUpdatedAtDesc Sort = "-updated_at"
+)
+
+// Defines values for SourceType.
+const (
+	SourceTypeBankAccount                     SourceType = "bank_account"
+	SourceTypeCard                            SourceType = "card"
+	SourceTypeCybersourceInstrumentIdentifier SourceType = "cybersource_instrument_identifier"
+	SourceTypeCybersourceTransientToken       SourceType = "cybersource_transient_token"
+	SourceTypeProviderReference               SourceType = "provider_reference"
+	SourceTypeRebillyToken                    SourceType = "rebilly_token"
+	SourceTypeVaultedToken                    SourceType = "vaulted_token"
 )
 
 // Defines values for TransientTokenSourceType.
@@ -233,6 +256,12 @@ const (
 
 // AccountType defines model for AccountType.
 type AccountType string
+
+// AddProviderToken defines model for AddProviderToken.
+type AddProviderToken struct {
+	Provider string   `json:"provider,omitempty"`
+	Sources  []Source `json:"sources"`
+}
 
 // Address Lengths are in characters. Empty means absent.
 type Address struct {
@@ -319,6 +348,21 @@ type BankAccountSource struct {
 
 // BankAccountSourceType defines model for BankAccountSource.Type.
 type BankAccountSourceType string
+
+// Behind What was changed in the instrument and has not reached the provider yet. Only where provider tokens are listed by themselves.
+type Behind struct {
+	Changes []string `json:"changes"`
+
+	// Code Why the last try failed.
+	Code string `json:"code,omitempty"`
+
+	// NextAt When it is tried again; absent if the provider cannot do it or refused it.
+	NextAt time.Time `json:"next_at,omitempty"`
+	Since  time.Time `json:"since"`
+
+	// Tries How often it was tried in vain.
+	Tries int `json:"tries"`
+}
 
 // Brand defines model for Brand.
 type Brand string
@@ -449,6 +493,32 @@ type DeleteScope string
 type DrainProvider struct {
 	// Reason For people: shown with the provider, and in the log.
 	Reason string `json:"reason,omitempty"`
+}
+
+// ExplainRoutes A create as far as routes look at it, without its card.
+type ExplainRoutes struct {
+	// Bin The first 6 to 8 digits of the card number, never all of it. Without `brand` it tells that, too. A create knows 8 digits of a number of 16 or more, else 6.
+	Bin   string `json:"bin,omitempty"`
+	Brand Brand  `json:"brand,omitempty"`
+
+	// Country ISO 3166-1 alpha-2.
+	Country string `json:"country,omitempty"`
+
+	// Currency ISO 4217.
+	Currency string `json:"currency,omitempty"`
+
+	// CustomerID Left out, no route for a share of the customers matches, and it is not looked up where the customer is known.
+	CustomerID string `json:"customer_id,omitempty"`
+
+	// Metadata Keys of 1 to 40 of A-Z a-z 0-9 _ . -
+	Metadata Metadata `json:"metadata,omitempty"`
+
+	// Provider As a create's; required with `provider_reference`, which is of that provider.
+	Provider string `json:"provider,omitempty"`
+
+	// SourceTypes In the order of the create's sources.
+	SourceTypes []SourceType   `json:"source_types"`
+	Type        InstrumentType `json:"type,omitempty"`
 }
 
 // FieldError defines model for FieldError.
@@ -675,7 +745,8 @@ type ProviderList struct {
 	Data []Provider `json:"data"`
 }
 
-// ProviderReferenceSource An instrument that a provider already stores; it is adopted.
+// ProviderReferenceSource An instrument that a provider already stores; it is adopted. The provider's customer that owns it becomes known as one of the
+// customer's references there.
 type ProviderReferenceSource struct {
 	Provider   string                      `json:"provider"`
 	References map[string]string           `json:"references"`
@@ -687,6 +758,12 @@ type ProviderReferenceSourceType string
 
 // ProviderToken Where the instrument lives at one provider.
 type ProviderToken struct {
+	// Behind What was changed in the instrument and has not reached the provider yet. Only where provider tokens are listed by themselves.
+	Behind *Behind `json:"behind,omitempty"`
+
+	// Code Why a mirror was not stored; its status is `failed`.
+	Code string `json:"code,omitempty"`
+
 	// Provider Examples: cybersource-us
 	Provider string `json:"provider"`
 
@@ -705,6 +782,11 @@ type ProviderToken struct {
 
 // ProviderTokenRole defines model for ProviderToken.Role.
 type ProviderTokenRole string
+
+// ProviderTokenList defines model for ProviderTokenList.
+type ProviderTokenList struct {
+	Data []ProviderToken `json:"data"`
+}
 
 // PutCustomer defines model for PutCustomer.
 type PutCustomer struct {
@@ -727,6 +809,55 @@ type RebillyTokenSourceType string
 // Retry safe: nothing happened, or repeating it does no harm, and the condition may pass. safe_with_same_key: send it again with the same Idempotency-Key. after_reconcile: read the operation first. never: the same request will fail again.
 type Retry string
 
+// RouteCandidate defines model for RouteCandidate.
+type RouteCandidate struct {
+	// Place Null if it is not eligible.
+	Place    *int   `json:"place"`
+	Provider string `json:"provider"`
+
+	// Reason Why it is not eligible.
+	//
+	// Examples: disabled, drained, breaker_open, unsupported_source, no_customer_reference
+	Reason *string `json:"reason"`
+
+	// SourceType The first of the request's that it accepts; null if it accepts none.
+	SourceType *string `json:"source_type"`
+}
+
+// RouteDecision defines model for RouteDecision.
+type RouteDecision struct {
+	// Candidates In the order in which they are tried.
+	Candidates []RouteCandidate `json:"candidates"`
+
+	// Mirrors Providers that would get a copy, if the first candidate stores the instrument.
+	Mirrors []RouteMirror       `json:"mirrors"`
+	Object  RouteDecisionObject `json:"object"`
+
+	// Route The route that matched. Null if none did, or if the request named the provider.
+	Route *string `json:"route"`
+
+	// Strategy How the route orders its providers; null without a route.
+	Strategy *RouteDecisionStrategy `json:"strategy"`
+
+	// Unmatched The routes before it that did not match.
+	Unmatched []UnmatchedRoute `json:"unmatched"`
+}
+
+// RouteDecisionObject defines model for RouteDecision.Object.
+type RouteDecisionObject string
+
+// RouteDecisionStrategy How the route orders its providers; null without a route.
+type RouteDecisionStrategy string
+
+// RouteMirror defines model for RouteMirror.
+type RouteMirror struct {
+	Provider string `json:"provider"`
+
+	// Reason Why it would get no copy now.
+	Reason     *string `json:"reason"`
+	SourceType *string `json:"source_type"`
+}
+
 // Sort defines model for Sort.
 type Sort string
 
@@ -745,6 +876,9 @@ type SourceStatus struct {
 	Status string `json:"status"`
 }
 
+// SourceType defines model for SourceType.
+type SourceType string
+
 // TransientTokenSource A token of CyberSource Flex Microform or Unified Checkout.
 type TransientTokenSource struct {
 	TransientToken string                   `json:"transient_token,omitempty"`
@@ -756,6 +890,15 @@ type TransientTokenSourceType string
 
 // UndecidedState defines model for UndecidedState.
 type UndecidedState string
+
+// UnmatchedRoute defines model for UnmatchedRoute.
+type UnmatchedRoute struct {
+	// Because The first member of its match that the request does not fit.
+	//
+	// Examples: country
+	Because string `json:"because"`
+	Route   string `json:"route"`
+}
 
 // UpdateInstrument A JSON Merge Patch. What is left out stays; null removes.
 type UpdateInstrument struct {
@@ -855,6 +998,9 @@ type OperationRead = Operation
 
 // PreconditionFailed RFC 9457.
 type PreconditionFailed = Problem
+
+// ProviderTokenThere Where the instrument lives at one provider.
+type ProviderTokenThere = ProviderToken
 
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
@@ -967,6 +1113,18 @@ type DeactivateInstrumentParams struct {
 	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// AddProviderTokenParams defines parameters for AddProviderToken.
+type AddProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RemoveProviderTokenParams defines parameters for RemoveProviderToken.
+type RemoveProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // FindOperationsParams defines parameters for FindOperations.
 type FindOperationsParams struct {
 	// IdempotencyKey As sent with the create.
@@ -1003,11 +1161,17 @@ type UpdateInstrumentJSONRequestBody = UpdateInstrument
 // UpdateInstrumentApplicationMergePatchPlusJSONRequestBody defines body for UpdateInstrument for application/merge-patch+json ContentType.
 type UpdateInstrumentApplicationMergePatchPlusJSONRequestBody = UpdateInstrument
 
+// AddProviderTokenJSONRequestBody defines body for AddProviderToken for application/json ContentType.
+type AddProviderTokenJSONRequestBody = AddProviderToken
+
 // DrainProviderJSONRequestBody defines body for DrainProvider for application/json ContentType.
 type DrainProviderJSONRequestBody = DrainProvider
 
 // UndrainProviderJSONRequestBody defines body for UndrainProvider for application/json ContentType.
 type UndrainProviderJSONRequestBody = DrainProvider
+
+// ExplainRoutesJSONRequestBody defines body for ExplainRoutes for application/json ContentType.
+type ExplainRoutesJSONRequestBody = ExplainRoutes
 
 // AsCardSource returns the union data inside the Source as a CardSource
 func (t Source) AsCardSource() (CardSource, error) {
@@ -1587,6 +1751,47 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/instruments/{instrument_id}/deactivate (the `DeactivateInstrument` operationId).
 	DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, params *DeactivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListProviderTokens Read where an instrument lives
+	//
+	// Scope `instruments:read`. The primary first, then the mirrors, with what was changed in the instrument and has not reached a
+	// provider yet (`behind`). From the gateway's record; no provider is asked.
+	//
+	// Corresponds with GET /v1/instruments/{instrument_id}/provider-tokens (the `ListProviderTokens` operationId).
+	ListProviderTokens(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProviderTokenWithBody Mirror an instrument at a further provider
+	//
+	// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+	// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+	// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+	// `outcome_unknown`, and its operation tells.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+	AddProviderTokenWithBody(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProviderToken Mirror an instrument at a further provider
+	//
+	// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+	// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+	// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+	// `outcome_unknown`, and its operation tells.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+	AddProviderToken(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveProviderToken Remove an instrument from one of its providers
+	//
+	// Scope `instruments:write`. If the provider is the instrument's primary, its first mirror that is in step takes its place; without
+	// one the answer is 409 `invalid_state`. 204 when it is gone, also when it was not there. 202 with the token while the provider
+	// cannot be reached: it is not used any more, and is removed once the provider is back.
+	//
+	// Corresponds with DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider} (the `RemoveProviderToken` operationId).
+	RemoveProviderToken(ctx context.Context, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	//
 	// Scope `instruments:read`. Exactly one of `idempotency_key` and `state` is needed. With `idempotency_key` the answer is that
@@ -1677,6 +1882,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
 	UndrainProvider(ctx context.Context, providerName string, body UndrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainRoutesWithBody Explain which providers a create would go to, and why
+	//
+	// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+	// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+	// no promise: a moment later a breaker may be open.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+	ExplainRoutesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainRoutes Explain which providers a create would go to, and why
+	//
+	// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+	// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+	// no promise: a moment later a breaker may be open.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+	ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetCustomer Read where a customer is known
@@ -2020,6 +2247,87 @@ func (c *RawClient) DeactivateInstrument(ctx context.Context, instrumentID Instr
 	return c.Client.Do(req)
 }
 
+// ListProviderTokens Read where an instrument lives
+//
+// Scope `instruments:read`. The primary first, then the mirrors, with what was changed in the instrument and has not reached a
+// provider yet (`behind`). From the gateway's record; no provider is asked.
+//
+// Corresponds with GET /v1/instruments/{instrument_id}/provider-tokens (the `ListProviderTokens` operationId).
+func (c *RawClient) ListProviderTokens(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListProviderTokensRequest(c.Server, instrumentID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProviderTokenWithBody Mirror an instrument at a further provider
+//
+// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+// `outcome_unknown`, and its operation tells.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+func (c *RawClient) AddProviderTokenWithBody(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProviderTokenRequestWithBody(c.Server, instrumentID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProviderToken Mirror an instrument at a further provider
+//
+// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+// `outcome_unknown`, and its operation tells.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+func (c *RawClient) AddProviderToken(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProviderTokenRequest(c.Server, instrumentID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveProviderToken Remove an instrument from one of its providers
+//
+// Scope `instruments:write`. If the provider is the instrument's primary, its first mirror that is in step takes its place; without
+// one the answer is 409 `invalid_state`. 204 when it is gone, also when it was not there. 202 with the token while the provider
+// cannot be reached: it is not used any more, and is removed once the provider is back.
+//
+// Corresponds with DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider} (the `RemoveProviderToken` operationId).
+func (c *RawClient) RemoveProviderToken(ctx context.Context, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveProviderTokenRequest(c.Server, instrumentID, provider, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FindOperations Find the operation of an idempotency key, or list what is undecided
 //
 // Scope `instruments:read`. Exactly one of `idempotency_key` and `state` is needed. With `idempotency_key` the answer is that
@@ -2201,6 +2509,48 @@ func (c *RawClient) UndrainProviderWithBody(ctx context.Context, providerName st
 // Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
 func (c *RawClient) UndrainProvider(ctx context.Context, providerName string, body UndrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUndrainProviderRequest(c.Server, providerName, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainRoutesWithBody Explain which providers a create would go to, and why
+//
+// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+// no promise: a moment later a breaker may be open.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+func (c *RawClient) ExplainRoutesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRoutesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainRoutes Explain which providers a create would go to, and why
+//
+// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+// no promise: a moment later a breaker may be open.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+func (c *RawClient) ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRoutesRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3081,6 +3431,158 @@ func NewDeactivateInstrumentRequest(server string, instrumentID InstrumentID, pa
 	return req, nil
 }
 
+// NewListProviderTokensRequest constructs an http.Request for the ListProviderTokens method
+func NewListProviderTokensRequest(server string, instrumentID InstrumentID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddProviderTokenRequest calls the generic AddProviderToken builder with application/json body
+func NewAddProviderTokenRequest(server string, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddProviderTokenRequestWithBody(server, instrumentID, params, "application/json", bodyReader)
+}
+
+// NewAddProviderTokenRequestWithBody constructs an http.Request for the AddProviderToken method, with any body, and a specified content type
+func NewAddProviderTokenRequestWithBody(server string, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRemoveProviderTokenRequest constructs an http.Request for the RemoveProviderToken method
+func NewRemoveProviderTokenRequest(server string, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "provider", provider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewFindOperationsRequest constructs an http.Request for the FindOperations method
 func NewFindOperationsRequest(server string, params *FindOperationsParams) (*http.Request, error) {
 	var err error
@@ -3409,6 +3911,46 @@ func NewUndrainProviderRequestWithBody(server string, providerName string, conte
 	}
 
 	operationPath := fmt.Sprintf("/v1/providers/%s/undrain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewExplainRoutesRequest calls the generic ExplainRoutes builder with application/json body
+func NewExplainRoutesRequest(server string, body ExplainRoutesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExplainRoutesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewExplainRoutesRequestWithBody constructs an http.Request for the ExplainRoutes method, with any body, and a specified content type
+func NewExplainRoutesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/routes/explain")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}

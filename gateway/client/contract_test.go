@@ -25,6 +25,8 @@ type memory struct {
 	upd  normalize.UpdateInput
 	id   string
 	keys []string // of the changes
+
+	explained normalize.ExplainInput
 }
 
 func (m *memory) instrument() normalize.Instrument {
@@ -56,6 +58,10 @@ func (m *memory) ListCustomer(context.Context, string, string, int, string) (gat
 	return gateway.CustomerPage{InstrumentPage: gateway.InstrumentPage{Data: []normalize.Instrument{m.instrument()}}}, nil
 }
 
+func (m *memory) ProviderTokens(context.Context, string, string) ([]normalize.ProviderToken, error) {
+	return []normalize.ProviderToken{{Provider: "rebilly-main", Role: normalize.RolePrimary, Status: normalize.StatusActive}}, nil
+}
+
 func (m *memory) Change(_ context.Context, _, key string, c gateway.Change) (gateway.Changed, error) {
 	ins := m.instrument()
 	m.keys = append(m.keys, key)
@@ -65,6 +71,13 @@ func (m *memory) Change(_ context.Context, _, key string, c gateway.Change) (gat
 		m.upd = c.Input
 	case gateway.DeleteInstrument:
 		out.Instrument = nil
+	case gateway.AddProviderToken:
+		out.Instrument, out.Created = nil, true
+		out.Token = &normalize.ProviderToken{Provider: c.Input.Provider, Role: normalize.RoleMirror, Status: normalize.StatusActive}
+	case gateway.RemoveProviderToken:
+		if out.Instrument = nil; c.Provider == "away" {
+			out.Token = &normalize.ProviderToken{Provider: c.Provider, Role: normalize.RoleMirror, Status: normalize.StatusDeactivated}
+		}
 	case gateway.PutCustomer:
 		out.Instrument, out.Created = nil, true
 		out.Customer = &normalize.Customer{Object: "customer", ID: c.Input.ID, ProviderReferences: c.Input.ProviderReferences}
@@ -131,6 +144,16 @@ func (m *memory) Undrain(_ context.Context, name, _ string, _ normalize.DrainInp
 
 func (m *memory) Provider(name string) (gateway.ProviderStatus, error) {
 	return gateway.ProviderStatus{Object: "provider", Name: name, Type: "rebilly"}, nil
+}
+
+func (m *memory) Explain(_ context.Context, _ string, in normalize.ExplainInput) (gateway.Explanation, error) {
+	m.explained = in
+	route, strategy := "all", gateway.StrategyWeighted
+	return gateway.Explanation{
+		Object: "decision", Route: &route, Strategy: &strategy,
+		Candidates: []gateway.ExplainedCandidate{{Provider: "rebilly-main", Place: new(1), SourceType: &in.SourceTypes[0]}},
+		Mirrors:    []gateway.ExplainedMirror{}, Unmatched: []gateway.Unmatched{{Route: "eu", Because: "country"}},
+	}, nil
 }
 
 func (m *memory) Ready(context.Context) error { return nil }
@@ -221,6 +244,18 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 	}
 	require.Equal(t, 2, advices, "both pages")
 
+	decision, err := c.ExplainRoutes(ctx, client.ExplainRoutes{
+		CustomerID: "cus-42", SourceTypes: []client.SourceType{client.SourceTypeRebillyToken}, Country: "US", Brand: "visa", Bin: "411111", Metadata: client.Metadata{"plan": "gold"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, normalize.ExplainInput{
+		CustomerID: "cus-42", SourceTypes: []normalize.SourceType{normalize.SourceRebillyToken}, Country: "US", Brand: normalize.Visa, BIN: "411111", Metadata: map[string]string{"plan": "gold"},
+	}, m.explained)
+	require.Equal(t, "all", *decision.Route)
+	require.Equal(t, 1, *decision.Candidates[0].Place)
+	require.Nil(t, decision.Candidates[0].Reason)
+	require.Equal(t, "country", decision.Unmatched[0].Because)
+
 	require.Equal(t, []string{"", "", "", "", ""}, m.keys)
 	m.keys = nil
 	key := client.WithIdempotencyKey("change")
@@ -237,6 +272,18 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 	_, err = c.PutCustomer(ctx, "cus-42", map[string]string{"a": "1"}, key)
 	require.NoError(t, err)
 	require.Equal(t, []string{"change", "change", "change", "change", "change"}, m.keys)
+
+	tokens, err := c.ProviderTokens(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, "rebilly-main", tokens[0].Provider)
+	mirror, err := c.AddProviderToken(ctx, id, []client.Source{client.FromRebillyToken("t")}, "beta", key)
+	require.NoError(t, err)
+	require.Equal(t, "beta", mirror.Provider)
+	for _, provider := range []string{"beta", "away"} {
+		gone, err := c.RemoveProviderToken(ctx, id, provider)
+		require.NoError(t, err)
+		require.Equal(t, provider == "beta", gone)
+	}
 
 	result, err := c.Import(ctx, []client.ImportItem{{CustomerID: "c", Sources: []client.Source{client.FromRebillyToken("t")}}})
 	require.NoError(t, err)

@@ -191,6 +191,15 @@ func (c *Client) Provider(ctx context.Context, name string) (Provider, error) {
 	return a.body, err
 }
 
+// ExplainRoutes asks which providers a create would go to, and why. Nothing is sent to
+// them.
+func (c *Client) ExplainRoutes(ctx context.Context, in ExplainRoutes) (RouteDecision, error) {
+	a, err := call[RouteDecision](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.ExplainRoutes(ctx, in)
+	})
+	return a.body, err
+}
+
 // DrainProvider takes a provider out of every gateway's routes until UndrainProvider:
 // once it has returned no create begins there. The reason, for people, may be empty.
 func (c *Client) DrainProvider(ctx context.Context, name, reason string) (Provider, error) {

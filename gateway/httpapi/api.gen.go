@@ -216,6 +216,18 @@ type DeactivateInstrumentParams struct {
 	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// AddProviderTokenParams defines parameters for AddProviderToken.
+type AddProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RemoveProviderTokenParams defines parameters for RemoveProviderToken.
+type RemoveProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // FindOperationsParams defines parameters for FindOperations.
 type FindOperationsParams struct {
 	// IdempotencyKey As sent with the create.
@@ -282,6 +294,15 @@ type ServerInterface interface {
 	// DeactivateInstrument Take an instrument out of use
 	// (POST /v1/instruments/{instrument_id}/deactivate)
 	DeactivateInstrument(ctx echo.Context, instrumentID InstrumentID, params DeactivateInstrumentParams) error
+	// ListProviderTokens Read where an instrument lives
+	// (GET /v1/instruments/{instrument_id}/provider-tokens)
+	ListProviderTokens(ctx echo.Context, instrumentID InstrumentID) error
+	// AddProviderToken Mirror an instrument at a further provider
+	// (POST /v1/instruments/{instrument_id}/provider-tokens)
+	AddProviderToken(ctx echo.Context, instrumentID InstrumentID, params AddProviderTokenParams) error
+	// RemoveProviderToken Remove an instrument from one of its providers
+	// (DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider})
+	RemoveProviderToken(ctx echo.Context, instrumentID InstrumentID, provider string, params RemoveProviderTokenParams) error
 	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	// (GET /v1/operations)
 	FindOperations(ctx echo.Context, params FindOperationsParams) error
@@ -306,6 +327,9 @@ type ServerInterface interface {
 	// UndrainProvider Give a provider its place in the routes back
 	// (POST /v1/providers/{provider_name}/undrain)
 	UndrainProvider(ctx echo.Context, providerName string) error
+	// ExplainRoutes Explain which providers a create would go to, and why
+	// (POST /v1/routes/explain)
+	ExplainRoutes(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -826,6 +850,102 @@ func (w *ServerInterfaceWrapper) DeactivateInstrument(ctx echo.Context) error {
 	return err
 }
 
+// ListProviderTokens converts echo context to params.
+func (w *ServerInterfaceWrapper) ListProviderTokens(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListProviderTokens(ctx, instrumentID)
+	return err
+}
+
+// AddProviderToken converts echo context to params.
+func (w *ServerInterfaceWrapper) AddProviderToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddProviderTokenParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddProviderToken(ctx, instrumentID, params)
+	return err
+}
+
+// RemoveProviderToken converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveProviderToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// ------------- Path parameter "provider" -------------
+	var provider string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", ctx.Param("provider"), &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveProviderTokenParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveProviderToken(ctx, instrumentID, provider, params)
+	return err
+}
+
 // FindOperations converts echo context to params.
 func (w *ServerInterfaceWrapper) FindOperations(ctx echo.Context) error {
 	var err error
@@ -970,6 +1090,15 @@ func (w *ServerInterfaceWrapper) UndrainProvider(ctx echo.Context) error {
 	return err
 }
 
+// ExplainRoutes converts echo context to params.
+func (w *ServerInterfaceWrapper) ExplainRoutes(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExplainRoutes(ctx)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1032,6 +1161,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/instruments/:instrument_id", wrapper.UpdateInstrument, options.OperationMiddlewares["updateInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/activate", wrapper.ActivateInstrument, options.OperationMiddlewares["activateInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/deactivate", wrapper.DeactivateInstrument, options.OperationMiddlewares["deactivateInstrument"]...)
+	router.GET(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens", wrapper.ListProviderTokens, options.OperationMiddlewares["listProviderTokens"]...)
+	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens", wrapper.AddProviderToken, options.OperationMiddlewares["addProviderToken"]...)
+	router.DELETE(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens/:provider", wrapper.RemoveProviderToken, options.OperationMiddlewares["removeProviderToken"]...)
 	router.POST(options.BaseURL+"/v1/instruments/bulk-delete", wrapper.BulkDeleteInstruments, options.OperationMiddlewares["bulkDeleteInstruments"]...)
 	router.POST(options.BaseURL+"/v1/instruments/import", wrapper.ImportInstruments, options.OperationMiddlewares["importInstruments"]...)
 	router.GET(options.BaseURL+"/v1/operations", wrapper.FindOperations, options.OperationMiddlewares["findOperations"]...)
@@ -1042,5 +1174,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/providers/:provider_name", wrapper.GetProvider, options.OperationMiddlewares["getProvider"]...)
 	router.POST(options.BaseURL+"/v1/providers/:provider_name/drain", wrapper.DrainProvider, options.OperationMiddlewares["drainProvider"]...)
 	router.POST(options.BaseURL+"/v1/providers/:provider_name/undrain", wrapper.UndrainProvider, options.OperationMiddlewares["undrainProvider"]...)
+	router.POST(options.BaseURL+"/v1/routes/explain", wrapper.ExplainRoutes, options.OperationMiddlewares["explainRoutes"]...)
 
 }

@@ -32,6 +32,7 @@ type fake struct {
 	by      string
 	drained normalize.DrainInput
 
+	explain    normalize.ExplainInput
 	replayed   bool
 	operations gateway.ListOperationsInput
 }
@@ -119,6 +120,10 @@ func (f *fake) ListCustomer(_ context.Context, tenant, customer string, limit in
 	}, f.called(tenant)
 }
 
+func (f *fake) ProviderTokens(context.Context, string, string) ([]normalize.ProviderToken, error) {
+	return f.read.Instrument.ProviderTokens, f.err
+}
+
 func (f *fake) Change(_ context.Context, tenant, key string, c gateway.Change) (gateway.Changed, error) {
 	f.key = key
 	out := gateway.Changed{Instrument: &f.read.Instrument, Provider: f.read.Provider, Replayed: f.replayed}
@@ -131,6 +136,11 @@ func (f *fake) Change(_ context.Context, tenant, key string, c gateway.Change) (
 		f.id = c.ID
 	case gateway.DeleteInstrument:
 		f.id, f.scope, out.Instrument = c.ID, c.Scope, nil
+	case gateway.AddProviderToken:
+		f.id, out.Instrument, out.Created = c.ID, nil, true
+		out.Token = &f.read.Instrument.ProviderTokens[0]
+	case gateway.RemoveProviderToken:
+		f.id, out.Instrument = c.ID, nil
 	case gateway.PutCustomer:
 		f.put = c.Input
 		customer := f.customer(c.Input.ID)
@@ -209,6 +219,23 @@ func (f *fake) Providers() []gateway.ProviderStatus {
 func (f *fake) Provider(name string) (gateway.ProviderStatus, error) {
 	f.id = name
 	return exampleProvider(), f.called("")
+}
+
+func (f *fake) Explain(_ context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error) {
+	if fields := in.Validate(); len(fields) > 0 {
+		return gateway.Explanation{}, normalize.Invalid(fields...) // as the service does
+	}
+	f.explain = in
+	route, strategy, source, reason := "us-cards", gateway.StrategyPriority, normalize.SourceCard, gateway.ReasonBreakerOpen
+	return gateway.Explanation{
+		Object: "decision", Route: &route, Strategy: &strategy,
+		Candidates: []gateway.ExplainedCandidate{
+			{Provider: "cybersource-us", SourceType: &source, Reason: &reason},
+			{Provider: "rebilly-main", Place: new(1), SourceType: &source},
+		},
+		Mirrors:   []gateway.ExplainedMirror{{Provider: "bigcommerce-main", Reason: &reason}},
+		Unmatched: []gateway.Unmatched{{Route: "eu-cards", Because: "country"}},
+	}, f.called(tenant)
 }
 
 func (f *fake) Drain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {

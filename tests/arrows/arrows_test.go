@@ -45,10 +45,12 @@ func rooms() []room {
 			"github.com/labstack/echo/v4", "github.com/go-json-experiment/json", "go.uber.org/zap",
 			"github.com/oapi-codegen", "github.com/getkin/kin-openapi", "go.yaml.in/yaml",
 		}},
+		{"gateway/rehearsal", []string{"gateway"}, []string{"go.uber.org/zap"}},
 		{"gateway/client", nil, []string{"github.com/oapi-codegen"}},
+		{"cmd/polyvault/internal/importer", []string{"gateway/client"}, []string{"github.com/cenkalti/backoff/v5", "github.com/go-json-experiment/json"}},
 	}
 	config := room{"config", []string{"normalize", "adapters"}, []string{
-		"github.com/knadh/koanf", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml",
+		"github.com/knadh/koanf", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml", "github.com/fsnotify/fsnotify",
 	}}
 	for _, p := range providers() {
 		out = append(out,
@@ -66,6 +68,10 @@ func exclusive() map[string][]string {
 		"go.etcd.io/bbolt":             {"gateway/boltstore"},
 		"github.com/labstack/echo":     {"gateway/httpapi"},
 		"github.com/sony/gobreaker/v2": {"gateway"},
+		"github.com/fsnotify":          {"config"},
+		"github.com/prometheus":        {"cmd/polyvault"},
+		"github.com/cenkalti/backoff":  {"cmd/polyvault/internal/importer"},
+		"github.com/vbauerster/mpb":    {"cmd/polyvault"},
 	}
 }
 

@@ -81,11 +81,11 @@ tenants:
   - name: acme
     accept_raw_card: true
     api_keys:
-      - {name: checkout, sha256: %q, scopes: [%s]}
+      - {name: checkout, sha256: %q, scopes: [%s, routes:read]}
       - {name: reader, sha256: %q, scopes: [instruments:read]}
   - name: other
     api_keys:
-      - {name: checkout, sha256: %q, scopes: [%s]}
+      - {name: checkout, sha256: %q, scopes: [%s, routes:read]}
 providers:
   - name: cybersource-us
     type: cybersource

@@ -156,6 +156,12 @@ func (p *Process) Terminate(t *testing.T) error {
 	}
 }
 
+// Hangup is SIGHUP.
+func (p *Process) Hangup(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+}
+
 // Freeze is SIGSTOP.
 func (p *Process) Freeze(t *testing.T) {
 	t.Helper()
@@ -189,4 +195,14 @@ func (p *Process) WaitFor(t *testing.T, url string) {
 			require.Truef(t, time.Now().Before(end), "%s does not answer; the process said:\n%s", url, p.Log)
 		}
 	}
+}
+
+// Descriptors is how many files and connections the program has open; 0 where the
+// system does not tell.
+func (p *Process) Descriptors() int {
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	return len(open)
 }
