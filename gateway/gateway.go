@@ -165,7 +165,7 @@ func (s *Service) addProviders(configs []ProviderConfig, before *Service) error 
 // Close ends what the service does by itself, Reconcile aside. Requests that are
 // under way go on.
 func (s *Service) Close() {
-	for _, p := range s.providers {
+	for _, p := range s.latest.Load().providers {
 		p.close()
 	}
 }

@@ -108,6 +108,28 @@ func TestAClosedProviderAsksNoMore(t *testing.T) {
 	})
 }
 
+func TestAReloadEndsTheProbesOfWhatItReplaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := probing{newFake()}
+		edit := func(c *Config) {
+			c.Providers[0].Adapter, c.Providers[0].Breaker = f, BreakerConfig{ConsecutiveFailures: 1}
+		}
+		w := newWorld(edit)
+		w.drains(t, "beta", "")
+		trip(w.providers["alpha"], w.providers["alpha"].write)
+		kept := w.reloaded(t, edit, betaFirst)
+		require.Equal(t, breakerOpen, kept.Providers()[0].Classes["write"].Breaker)
+		require.True(t, kept.Providers()[1].Drained, "what is drained stays so")
+		replaced := kept.reloaded(t, edit, func(c *Config) { c.Providers[0].MaxInFlight = 3 })
+		require.Equal(t, breakerClosed, replaced.Providers()[0].Classes["write"].Breaker)
+		trip(replaced.providers["alpha"], replaced.providers["alpha"].write)
+		w.Close() // of the configuration in force, whichever generation is asked
+		time.Sleep(time.Hour)
+		require.Zero(t, f.count("probe"))
+	})
+}
+
 func TestRefusedCredentialsRaiseAnAlarm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -36,6 +36,7 @@ func TestAReloadKeepsWhatHasNotChanged(t *testing.T) {
 		"it is disabled":         {func(c *Config) { c.Providers[0].Disabled = true }, true},
 		"its timeout":            {func(c *Config) { c.Providers[0].Timeout = 2 * time.Second }, false},
 		"its limit":              {func(c *Config) { c.Providers[0].MaxInFlight = 3 }, false},
+		"its retry budget":       {func(c *Config) { c.Providers[0].RetryBudget = 7 }, false},
 		"its breaker's settings": {func(c *Config) { c.Providers[0].Breaker.ConsecutiveFailures = 4 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
