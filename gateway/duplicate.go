@@ -128,7 +128,7 @@ func (c *creation) notDone(ctx context.Context, cur stored, e *normalize.Error) 
 // adopted again is left as it is.
 func (c *creation) updateInstead(ctx context.Context, p *Provider, src normalize.Source, cur, holder stored) (Created, error) {
 	if src.ProviderReference == nil {
-		updated, err := c.s.update(ctx, holder, updateFrom(p, src, c.in))
+		updated, err := c.s.updateAt(ctx, holder, p, updateFrom(p, src, c.in))
 		if err == nil && updated.Held {
 			updated, err = c.s.hold(ctx, "create", updated, false)
 		}
@@ -233,7 +233,7 @@ func (c *creation) sameAs(ctx context.Context, p *Provider, src normalize.Source
 		if _, ok := p.adapter.(adapters.Updater); ok && again.ExpYear == nil && ins.Card != nil && ins.Card.ExpYear != 0 {
 			again.ExpMonth, again.ExpYear = &ins.Card.ExpMonth, &ins.Card.ExpYear // of a token only now
 		}
-		first, err = c.s.update(ctx, first, again)
+		first, err = c.s.updateAt(ctx, first, p, again)
 	}
 	if err != nil {
 		return c.undecided(ctx, cur, err)

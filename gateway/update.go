@@ -99,7 +99,7 @@ func (s *Service) update(ctx context.Context, cur stored, in normalize.UpdateInp
 	}
 	if err != nil && !sent {
 		if in.Source == nil && notReached(err) && len(cur.mirrors()) > 0 {
-			return s.updateElsewhere(ctx, cur, atProvider, in, err)
+			return s.updateElsewhere(ctx, cur, cur.mirrors(), atProvider, in, err)
 		}
 		return cur, gone("update", err)
 	}
@@ -152,11 +152,24 @@ func notReached(err error) bool {
 	return unreachable(err) && normalize.OutcomeOf(err) == normalize.NotSent && normalize.CodeOf(err) != normalize.ProviderMisconfigured
 }
 
-// updateElsewhere makes a change at a mirror, since the primary provider cannot be
-// reached. The instrument shows it from then on, and the reconciler brings it to the
-// others once they are back.
-func (s *Service) updateElsewhere(ctx context.Context, cur stored, change *adapters.UpdateInput, in normalize.UpdateInput, why error) (stored, error) {
-	for _, t := range cur.mirrors() {
+// updateAt makes a change that was asked of one of an instrument's providers: there
+// first, be it the primary or a mirror.
+func (s *Service) updateAt(ctx context.Context, cur stored, p *Provider, in normalize.UpdateInput) (stored, error) {
+	i := cur.tokenAt(p.name)
+	change, err := providerChange(*cur.View, in)
+	if i <= 0 || err != nil || cur.Tokens[i].Status != normalize.StatusActive || change == nil && in.Default == nil {
+		return s.update(ctx, cur, in)
+	}
+	return s.updateElsewhere(ctx, cur, cur.Tokens[i:i+1], change, in, unconfigured("update", p.name))
+}
+
+// updateElsewhere makes a change at the first of some mirrors that can be reached, since
+// the primary provider cannot, or was not asked. The instrument shows it from then on,
+// and the reconciler brings it to the others.
+func (s *Service) updateElsewhere(
+	ctx context.Context, cur stored, mirrors []Token, change *adapters.UpdateInput, in normalize.UpdateInput, why error,
+) (stored, error) {
+	for _, t := range mirrors {
 		p := s.providers[t.Provider]
 		recs, err := s.load(ctx, "update", t.Record)
 		if err != nil {
@@ -170,6 +183,7 @@ func (s *Service) updateElsewhere(ctx context.Context, cur stored, change *adapt
 		ins, sent, err := s.updateAtProvider(ctx, p, *recs[0], change, here)
 		if err != nil && !sent {
 			if notReached(err) || normalize.CodeOf(err) == normalize.UnsupportedOperation {
+				why = err
 				continue
 			}
 			return cur, gone("update", err)
