@@ -223,6 +223,7 @@ type sighting struct {
 	p        *Provider
 	unmapped []adapters.Instrument // that no record has
 	open     int                   // creates of the customer that are open
+	doubts   []Doubt               // of the customer's other records, at this provider
 	cut      bool                  // there is more than was read
 }
 
@@ -254,7 +255,13 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 	if err != nil {
 		return out, storeError("reconcile", err)
 	}
-	others, err := s.loadMembers(ctx, "reconcile", slices.DeleteFunc(slices.Clone(open), func(id string) bool { return id == rec.ID }))
+	ids := make([]string, 0, len(open))
+	for _, m := range open {
+		if id := strings.TrimPrefix(m, surplusMark); id != rec.ID && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	others, err := s.load(ctx, "reconcile", ids...)
 	if err != nil {
 		return out, err
 	}
@@ -267,11 +274,16 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 			out.unmapped = append(out.unmapped, item)
 		}
 	}
-	open = slices.DeleteFunc(open, func(m string) bool { return strings.HasPrefix(m, surplusMark) })
-	out.open, out.cut = len(open)-len(others), len(items) >= maxPerCustomer
+	out.cut = len(items) >= maxPerCustomer
+	if slices.Contains(open, rec.ID) {
+		out.open++
+	}
 	for _, other := range others {
 		if other != nil && other.unfinished() && other.settledAt() == provider {
 			out.open++ // one that is open elsewhere has stored nothing here
+		}
+		if other != nil && other.Doubt != nil && other.Doubt.Provider == provider {
+			out.doubts = append(out.doubts, *other.Doubt)
 		}
 	}
 	return out, nil
@@ -292,7 +304,13 @@ func (g sighting) without(ins adapters.Instrument, ofOpen bool) sighting {
 // pick returns what an attempt that began at `since` most likely stored. It fails if
 // that cannot be told.
 func (g sighting) pick(want *Want, since time.Time) (ins adapters.Instrument, found bool, err error) {
-	ins, like, sure := want.likest(g.unmapped, since, g.open)
+	mine := slices.DeleteFunc(slices.Clone(g.unmapped), func(ins adapters.Instrument) bool {
+		// What is the very card of another's doubt is more likely that one's.
+		return want.compare(ins, since) == possible && slices.ContainsFunc(g.doubts, func(d Doubt) bool {
+			return d.Want.compare(ins, d.At) == alike
+		})
+	})
+	ins, like, sure := want.likest(mine, since, g.open)
 	switch {
 	case like == unlike && g.cut:
 		return ins, false, internalError("reconcile", errTooMany)
