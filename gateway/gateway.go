@@ -50,6 +50,7 @@ type ProviderConfig struct {
 	MaxInFlight int           // calls at the same time, each for reads and for writes; default 64
 	Breaker     BreakerConfig
 	Disabled    bool // never chosen for new instruments; those it has stay readable
+	Charges     Charges
 }
 
 // Tenant is one merchant behind the gateway.

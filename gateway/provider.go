@@ -61,6 +61,7 @@ type Provider struct {
 	read     *class
 	write    *class
 	share    share // of the reconciler
+	charges  Charges
 }
 
 func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *Provider {
@@ -75,7 +76,7 @@ func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *P
 		name: c.Name, adapter: c.Adapter, timeout: c.Timeout, disabled: c.Disabled,
 		read:  newClass(c.Name, "read", c.MaxInFlight, b, log),
 		write: newClass(c.Name, "write", c.MaxInFlight, b, log),
-		share: newShare(lookUpsPerSecond),
+		share: newShare(lookUpsPerSecond), charges: c.Charges,
 	}
 }
 

@@ -282,6 +282,9 @@ type ServerInterface interface {
 	// DeactivateInstrument Take an instrument out of use
 	// (POST /v1/instruments/{instrument_id}/deactivate)
 	DeactivateInstrument(ctx echo.Context, instrumentID InstrumentID, params DeactivateInstrumentParams) error
+	// ResolveInstrument Where an instrument can be charged now
+	// (POST /v1/instruments/{instrument_id}/resolve)
+	ResolveInstrument(ctx echo.Context, instrumentID InstrumentID) error
 	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	// (GET /v1/operations)
 	FindOperations(ctx echo.Context, params FindOperationsParams) error
@@ -300,6 +303,9 @@ type ServerInterface interface {
 	// GetProvider Read a provider's capabilities and health
 	// (GET /v1/providers/{provider_name})
 	GetProvider(ctx echo.Context, providerName string) error
+	// SyncInstruments Compare instruments with what their providers have
+	// (POST /v1/sync)
+	SyncInstruments(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -820,6 +826,22 @@ func (w *ServerInterfaceWrapper) DeactivateInstrument(ctx echo.Context) error {
 	return err
 }
 
+// ResolveInstrument converts echo context to params.
+func (w *ServerInterfaceWrapper) ResolveInstrument(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResolveInstrument(ctx, instrumentID)
+	return err
+}
+
 // FindOperations converts echo context to params.
 func (w *ServerInterfaceWrapper) FindOperations(ctx echo.Context) error {
 	var err error
@@ -932,6 +954,15 @@ func (w *ServerInterfaceWrapper) GetProvider(ctx echo.Context) error {
 	return err
 }
 
+// SyncInstruments converts echo context to params.
+func (w *ServerInterfaceWrapper) SyncInstruments(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SyncInstruments(ctx)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -994,6 +1025,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/instruments/:instrument_id", wrapper.UpdateInstrument, options.OperationMiddlewares["updateInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/activate", wrapper.ActivateInstrument, options.OperationMiddlewares["activateInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/deactivate", wrapper.DeactivateInstrument, options.OperationMiddlewares["deactivateInstrument"]...)
+	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/resolve", wrapper.ResolveInstrument, options.OperationMiddlewares["resolveInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/bulk-delete", wrapper.BulkDeleteInstruments, options.OperationMiddlewares["bulkDeleteInstruments"]...)
 	router.POST(options.BaseURL+"/v1/instruments/import", wrapper.ImportInstruments, options.OperationMiddlewares["importInstruments"]...)
 	router.GET(options.BaseURL+"/v1/operations", wrapper.FindOperations, options.OperationMiddlewares["findOperations"]...)
@@ -1002,5 +1034,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/operations/:operation_id/retry", wrapper.RetryOperation, options.OperationMiddlewares["retryOperation"]...)
 	router.GET(options.BaseURL+"/v1/providers", wrapper.ListProviders, options.OperationMiddlewares["listProviders"]...)
 	router.GET(options.BaseURL+"/v1/providers/:provider_name", wrapper.GetProvider, options.OperationMiddlewares["getProvider"]...)
+	router.POST(options.BaseURL+"/v1/sync", wrapper.SyncInstruments, options.OperationMiddlewares["syncInstruments"]...)
 
 }

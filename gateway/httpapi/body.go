@@ -30,17 +30,22 @@ func readBody(c echo.Context, limit int64, mediaTypes ...string) (*node, error) 
 	return parseJSON(b)
 }
 
-// readNoBody accepts what clients send when there is nothing to say: no body, or an empty object.
-func readNoBody(c echo.Context, limit int64) error {
+// readOptionalBody reads a body that may be left out; nil if it is.
+func readOptionalBody(c echo.Context, limit int64) (*node, error) {
 	b, err := readLimited(c, limit)
 	if err != nil || len(b) == 0 {
-		return err
+		return nil, err
 	}
 	if err := checkMediaType(c.Request().Header, []string{mediaJSON}); err != nil {
-		return err
+		return nil, err
 	}
-	n, err := parseJSON(b)
-	if err != nil {
+	return parseJSON(b)
+}
+
+// readNoBody accepts what clients send when there is nothing to say: no body, or an empty object.
+func readNoBody(c echo.Context, limit int64) error {
+	n, err := readOptionalBody(c, limit)
+	if err != nil || n == nil {
 		return err
 	}
 	var d decoder

@@ -118,6 +118,7 @@ func requests() map[string]struct{ method, path, body string } {
 		"deleteInstrument":        {http.MethodDelete, ins, ""},
 		"deactivateInstrument":    {http.MethodPost, ins + "/deactivate", ""},
 		"activateInstrument":      {http.MethodPost, ins + "/activate", ""},
+		"resolveInstrument":       {http.MethodPost, ins + "/resolve", ""},
 		"getCustomer":             {http.MethodGet, "/v1/customers/cus-42", ""},
 		"putCustomer":             {http.MethodPut, "/v1/customers/cus-42", `{"provider_references":{"bigcommerce-main":"1"}}`},
 		"listCustomerInstruments": {http.MethodGet, "/v1/customers/cus-42/instruments", ""},
@@ -125,6 +126,7 @@ func requests() map[string]struct{ method, path, body string } {
 		"getOperation":            {http.MethodGet, "/v1/operations/" + exampleID, ""},
 		"retryOperation":          {http.MethodPost, "/v1/operations/" + exampleID + "/retry", ""},
 		"failOperation":           {http.MethodPost, "/v1/operations/" + exampleID + "/fail", ""},
+		"syncInstruments":         {http.MethodPost, "/v1/sync", `{"customer_id":"cus-42"}`},
 		"listProviders":           {http.MethodGet, "/v1/providers", ""},
 		"getProvider":             {http.MethodGet, "/v1/providers/cybersource-us", ""},
 	}
