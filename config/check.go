@@ -143,6 +143,8 @@ func checkProviders(p *problems, c *Config) {
 		if provider.Breaker.OpenFor != 0 {
 			checkRange(p, breaker.with("open_for"), provider.Breaker.OpenFor, 100*time.Millisecond, 10*time.Minute)
 		}
+		checkCurrencies(p, where.with("charges", "currencies"), provider.Charges.Currencies)
+		checkCountries(p, where.with("charges", "countries"), provider.Charges.Countries)
 		if provider.Adapter != nil {
 			checkBaseURL(p, where.with("config", "base_url"), provider, c.InsecureProviders)
 		}
@@ -194,19 +196,27 @@ func checkRoutes(p *problems, c *Config) {
 				p.add(match.with("tenant", j), "names no tenant of this file; there are %s", joined(c.Tenants, func(t Tenant) string { return t.Name }))
 			}
 		}
-		for j, country := range r.Match.Country {
-			if country != "" && !normalize.ValidCountry(country) {
-				p.add(match.with("country", j), "must be an ISO 3166-1 alpha-2 code in upper case, such as US")
-			}
-		}
-		for j, currency := range r.Match.Currency {
-			if currency != "" && !normalize.ValidCurrency(currency) {
-				p.add(match.with("currency", j), "must be an ISO 4217 code in upper case, such as USD")
-			}
-		}
+		checkCountries(p, match.with("country"), r.Match.Country)
+		checkCurrencies(p, match.with("currency"), r.Match.Currency)
 		checkWords(p, match.with("type"), r.Match.Type, normalize.Types())
 		checkWords(p, match.with("brand"), r.Match.Brand, normalize.Brands())
 		checkWords(p, match.with("source"), r.Match.Source, normalize.SourceTypes())
+	}
+}
+
+func checkCountries(p *problems, where path, countries []string) {
+	for i, country := range countries {
+		if country != "" && !normalize.ValidCountry(country) {
+			p.add(where.with(i), "must be an ISO 3166-1 alpha-2 code in upper case, such as US")
+		}
+	}
+}
+
+func checkCurrencies(p *problems, where path, currencies []string) {
+	for i, currency := range currencies {
+		if currency != "" && !normalize.ValidCurrency(currency) {
+			p.add(where.with(i), "must be an ISO 4217 code in upper case, such as USD")
+		}
 	}
 }
 

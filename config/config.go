@@ -94,6 +94,7 @@ type Provider struct {
 	MaxInFlight int      `json:"max_in_flight"` // calls at the same time, each for reads and for writes; default 64
 	Disabled    bool     `json:"disabled,omitempty"`
 	Breaker     Breaker  `json:"breaker,omitzero"`
+	Charges     Charges  `json:"charges,omitzero"`
 	// Config is what was written for the adapter, with references unresolved and
 	// literal credentials redacted: for showing.
 	Config map[string]any `json:"config"`
@@ -109,6 +110,13 @@ type Breaker struct {
 	ConsecutiveFailures int      `json:"consecutive_failures,omitempty"` // default 5
 	OpenFor             Duration `json:"open_for,omitempty"`             // 100ms–10m, default 15s
 	Probes              int      `json:"probes,omitempty"`               // calls let through while half open; default 1
+}
+
+// Charges says what the merchant account behind a provider can charge, so that an
+// instrument is resolved to where it can be charged. What is left out is not limited.
+type Charges struct {
+	Currencies []string `json:"currencies,omitempty"` // ISO 4217
+	Countries  []string `json:"countries,omitempty"`  // ISO 3166-1 alpha-2
 }
 
 // Route is one routing rule; the first that matches wins.

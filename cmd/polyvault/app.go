@@ -155,6 +155,7 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 		}
 		gc.Providers = append(gc.Providers, gateway.ProviderConfig{
 			Name: p.Name, Adapter: adapter, Timeout: time.Duration(p.Timeout), MaxInFlight: p.MaxInFlight, Disabled: p.Disabled,
+			Charges: gateway.Charges(p.Charges),
 			Breaker: gateway.BreakerConfig{
 				Window: time.Duration(p.Breaker.Window), MinRequests: p.Breaker.MinRequests, FailureRatio: p.Breaker.FailureRatio,
 				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, OpenFor: time.Duration(p.Breaker.OpenFor), Probes: p.Breaker.Probes,

@@ -18,7 +18,7 @@ func TestResolve(t *testing.T) {
 	const path = "/v1/instruments/" + exampleID + "/resolve"
 	for body, want := range map[string]gateway.ResolveInput{
 		"": {}, "{}": {},
-		`{"currency":"USD","country":"US","exclude_providers":["a","b-2"]}`: {Currency: "USD", Country: "US", ExcludeProviders: []string{"a", "b-2"}},
+		`{"currency":"USD","country":"US","exclude_providers":["a","b_2-x"]}`: {Currency: "USD", Country: "US", ExcludeProviders: []string{"a", "b_2-x"}},
 	} {
 		r := newRig(t)
 		rec := r.call(t, http.MethodPost, path, body)
