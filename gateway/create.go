@@ -171,6 +171,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 		want.View.Fingerprint, want.View.FingerprintOf = s.current().fingerprint(identity), "number"
 	}
 	begun.Want = &want
+	begun = begun.plan(s.current(), c.mirrorPlan())
 	next, res, err := s.put(ctx, "create", cur, begun, append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID)}, c.keyUses...)...)
 	if errors.Is(err, errChanged) {
 		m.release()

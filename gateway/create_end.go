@@ -25,7 +25,7 @@ func (c *creation) resume(ctx context.Context, cur stored, now time.Time) (Creat
 	}
 	switch {
 	case cur.Answer != nil:
-		return replay(cur.Record)
+		return c.replayMirrored(ctx, cur)
 	case cur.leased(now):
 		return Created{}, &Failure{OperationID: cur.ID, Attempts: cur.attemptViews(), Err: &normalize.Error{
 			Code: normalize.IdempotencyKeyInUse, Outcome: normalize.Unknown, Op: "create",
@@ -39,7 +39,7 @@ func (c *creation) resume(ctx context.Context, cur stored, now time.Time) (Creat
 			return Created{}, &Failure{OperationID: cur.ID, Attempts: cur.attemptViews(), Err: asError(harmless(asError(err)))}
 		}
 		if after.Answer != nil {
-			return replay(after.Record)
+			return c.replayMirrored(ctx, after)
 		}
 		return c.run(ctx, after)
 	case cur.State == StateReserved, cur.State == StateFailed:
@@ -59,8 +59,8 @@ func (c *creation) settle(ctx context.Context, cur stored, again bool) (Created,
 		c.s.log.Info("a create could not be settled yet", zap.String("instrument", cur.ID), zap.Error(err))
 		return pending(after.Record), nil
 	case after.Answer != nil:
-		out, err := replay(after.Record)
-		out.Replayed = again // else this is the first answer
+		out, err := c.replayMirrored(ctx, after)
+		out.Replayed = out.Replayed && again // else this is the first answer
 		return out, err
 	case again && after.State == StateFailed:
 		return c.run(ctx, after)
@@ -156,6 +156,9 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 		return c.unsettled(cur.Record, err)
 	}
 	next.Answer.Deduplicated = ins.Existing
+	if next = next.mirroring(now.Add(s.lease)); next.MirrorOf != "" {
+		next.DueAt = now.Add(s.lease) // whoever stores it tells its instrument
+	}
 	claims := s.claimsOn(cur.Record, p, ins)
 	if src.ProviderReference != nil {
 		// What was stored before is adopted as it is, beside others of the same card.
@@ -184,6 +187,9 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 	if view.Default {
 		s.clearOtherDefaults(ctx, done.Record)
 	}
+	if done.unanswered() {
+		return c.mirror(ctx, done)
+	}
 	return Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}, nil
 }
 
@@ -208,7 +214,7 @@ func (c *creation) superseded(ctx context.Context, p *Provider, cur, now stored,
 	if err != nil || after.Answer == nil {
 		return pending(after.Record), nil //nolint:nilerr // the record says all that is known, and the reconciler goes on
 	}
-	return replay(after.Record)
+	return c.replayMirrored(ctx, after)
 }
 
 func (c *creation) fingerprint(p *Provider, src normalize.Source, ins adapters.Instrument) (value, origin string) {

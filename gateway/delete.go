@@ -28,7 +28,12 @@ func (s *Service) Delete(ctx context.Context, tenant, id string, scope DeleteSco
 		}
 	}
 	_, err = s.change(ctx, "delete", cur, func(r Record) (Record, error) {
-		return r.deleted(s.clock.at(s.now()))
+		now := s.clock.at(s.now())
+		r, err := r.deleted(now)
+		if err == nil && len(r.Tokens) > 1 {
+			r = r.behind(r.primary().Provider, Behind{Delete: scope}, now)
+		}
+		return r, err
 	})
 	if normalize.CodeOf(err) == normalize.InstrumentDeleted {
 		return nil // another request was faster
@@ -168,15 +173,24 @@ func (s *Service) Deactivate(ctx context.Context, tenant, id string) (Read, erro
 			return cur, gone("deactivate", err)
 		}
 		after, err := s.change(ctx, "deactivate", cur, func(r Record) (Record, error) {
-			if !r.live() {
-				return r.refuse("deactivate")
+			r, err := s.deactivated(r, p, ins)
+			if err == nil && len(r.Tokens) > 1 {
+				r = r.behind(p.name, Behind{Deactivate: true}, s.clock.at(s.now()))
 			}
-			now := s.clock.at(s.now())
-			token, view := r.refreshed(p, ins, now)
-			return r.changed(token, view, now)
+			return r, err
 		})
 		return after, afterEffect(err)
 	})
+}
+
+// deactivated folds what a provider answered to a deactivation into the record.
+func (s *Service) deactivated(r Record, p *Provider, ins adapters.Instrument) (Record, error) {
+	if !r.live() {
+		return r.refuse("deactivate")
+	}
+	now := s.clock.at(s.now())
+	token, view := r.refreshed(p, ins, now)
+	return r.changed(token, view, now)
 }
 
 // Activate lifts the gateway's own deactivation. What a provider deactivated stays

@@ -32,7 +32,13 @@ func (c *creation) duplicate(ctx context.Context, m *permit, src normalize.Sourc
 		return next, false, Created{}, nil
 	case holder.live() && holder.Tenant == c.tenant.Name && holder.CustomerID == c.in.CustomerID:
 		m.release() // the update has a permit of its own
-		created, err = c.updateInstead(ctx, m.p, src, cur, *holder)
+		home, err := c.s.homeOf(ctx, *holder)
+		if err != nil {
+			created, err = c.notDone(ctx, cur, asError(err))
+			return cur, true, created, err
+		}
+		created, err = c.updateInstead(ctx, m.p, src, cur, home)
+		return cur, true, created, err
 	case holder.live() && adopting:
 		// The place belongs to somebody else, and whose it is must not show.
 		created, err = c.notDone(ctx, cur, notFound("create"))
@@ -336,7 +342,30 @@ func (s *Service) whoseIs(ctx context.Context, cur stored, p *Provider, ins adap
 			return cur, out, err
 		}
 	}
+	if out.first != nil {
+		home, err := s.homeOf(ctx, *out.first)
+		if err != nil {
+			return cur, out, err
+		}
+		out.first = &home
+	}
 	return cur, out, nil
+}
+
+// homeOf is the instrument of a live record: itself, or the one that it mirrors. It
+// fails with Conflict while that one does not know of it, or is going.
+func (s *Service) homeOf(ctx context.Context, r stored) (stored, error) {
+	if r.MirrorOf == "" {
+		return r, nil
+	}
+	recs, err := s.load(ctx, "create", r.MirrorOf)
+	if err != nil {
+		return r, err
+	}
+	if recs[0] == nil || !recs[0].live() || recs[0].mirrorAt(r.ID) < 0 {
+		return r, beingStored()
+	}
+	return *recs[0], nil
 }
 
 // yieldTo makes a record the alias of the one that has its place or its card. What
@@ -349,7 +378,7 @@ func (s *Service) yieldTo(ctx context.Context, cur stored, st standing, p *Provi
 	if err != nil {
 		return cur, internalError("create", err)
 	}
-	home := p.samePlace(st.first.primary(), ins.References)
+	home := slices.ContainsFunc(st.first.Tokens, func(t Token) bool { return p.samePlace(t, ins.References) })
 	switch {
 	case !home && !st.taken && !guessed:
 		next = next.late(tokenOf(p, normalize.RolePrimary, ins, now), s.referenceClaims(p, ins.References), now)

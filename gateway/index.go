@@ -85,8 +85,11 @@ func (r Record) members() []Member {
 	if r.unfinished() {
 		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), r.ID})
 	}
-	if r.unfinished() || len(r.Late) > 0 || r.Doubt != nil {
+	if r.unfinished() || len(r.Late) > 0 || r.Doubt != nil || r.toStep() {
 		out = append(out, Member{indexDue, member(timeKey(r.due()), r.ID)})
+	}
+	if r.loose() {
+		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), r.ID})
 	}
 	if !r.unfinished() && (len(r.Late) > 0 || r.Doubt != nil) {
 		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), surplusMark + r.ID})
@@ -98,9 +101,12 @@ func (r Record) members() []Member {
 		return out
 	}
 	created := member(timeKey(r.CreatedAt), r.ID)
+	out = append(out, Member{indexByCustomer(r.Tenant, r.CustomerID), created})
+	if r.MirrorOf != "" {
+		return out // no instrument of its own
+	}
 	out = append(out,
 		Member{indexByCreated(r.Tenant), created},
-		Member{indexByCustomer(r.Tenant, r.CustomerID), created},
 		Member{indexByUpdated(r.Tenant), member(timeKey(r.UpdatedAt), r.ID)},
 		Member{indexByExpiry(r.Tenant), member(r.expiryKey(), r.ID)},
 	)

@@ -173,12 +173,14 @@ func (s *Service) fold(ctx context.Context, cust storedCustomer, known map[strin
 			switch {
 			case found:
 				ins.References = mergeReferences(rec.primary().References, ins.References)
-				all = append(all, s.seen(ctx, rec, l.p, ins))
+				if seen := s.seen(ctx, rec, l.p, ins); seen.MirrorOf == "" {
+					all = append(all, seen)
+				}
 			case len(busy) > 0 || ins.Status == normalize.StatusDeactivated:
 				// A create that is under way may be what made it; what is deactivated
 				// and was never known here is history.
 			default:
-				if adopted, ok := s.adopt(ctx, cust, l.p, ins); ok {
+				if adopted, ok := s.adopt(ctx, cust, l.p, ins); ok && adopted.MirrorOf == "" {
 					all = append(all, adopted)
 				}
 			}
@@ -209,7 +211,7 @@ func (s *Service) elsewhere(known map[string]stored, lists []providerList, out *
 func storedAt(known map[string]stored, provider string) []stored {
 	var out []stored
 	for _, rec := range known {
-		if rec.primary().Provider == provider {
+		if rec.primary().Provider == provider && rec.MirrorOf == "" {
 			out = append(out, rec)
 		}
 	}

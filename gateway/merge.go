@@ -78,7 +78,7 @@ func (r Record) weight() int {
 func (r Record) leftovers() ([]Token, *Doubt) {
 	late := r.Late
 	if r.live() {
-		late = slices.Concat(r.Tokens, late)
+		late = slices.Concat(r.Tokens[:1], late) // mirrors have records of their own
 	}
 	doubt := r.Doubt
 	if r.weight() == 1 && len(r.Attempts) > 0 {

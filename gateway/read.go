@@ -28,15 +28,19 @@ func (s *Service) Get(ctx context.Context, tenant, id string, stored bool) (Read
 		return Read{}, err
 	}
 	p := s.providers[cur.primary().Provider]
-	if stored || p == nil {
+	if stored || p == nil && len(cur.mirrors()) == 0 {
 		return s.read(cur), nil
 	}
 	ins, asked, err := e.answer(cur.Record)
 	if !asked {
-		ins, err = getAt(ctx, p, cur.primary())
+		ins, err = s.getPrimary(ctx, p, cur)
 	}
 	if err == nil {
 		return s.read(s.seen(ctx, cur, p, ins)), nil
+	}
+	if out, ok := s.readElsewhere(ctx, cur); ok {
+		s.log.Info("answered by a mirror: the provider cannot be asked", zap.String("instrument", cur.ID), zap.String("mirror", out.Provider), zap.Error(err))
+		return out, nil
 	}
 	if unreachable(err) {
 		out := s.read(cur)
@@ -47,6 +51,38 @@ func (s *Service) Get(ctx context.Context, tenant, id string, stored bool) (Read
 		}
 	}
 	return Read{}, gone("get", err)
+}
+
+func (s *Service) getPrimary(ctx context.Context, p *Provider, cur stored) (adapters.Instrument, error) {
+	if p == nil {
+		return adapters.Instrument{}, unconfigured("get", cur.primary().Provider)
+	}
+	return getAt(ctx, p, cur.primary())
+}
+
+// readElsewhere asks the mirrors of an instrument, one after the other, when its
+// primary provider cannot be asked or has lost it. What a mirror shows is answered
+// and not recorded: the view is what it is to become.
+func (s *Service) readElsewhere(ctx context.Context, cur stored) (Read, bool) {
+	for _, t := range cur.mirrors() {
+		p := s.providers[t.Provider]
+		if p == nil {
+			continue
+		}
+		ins, err := getAt(ctx, p, t)
+		if err != nil {
+			continue
+		}
+		if t.Behind == nil {
+			view := cur.View.merge(ins)
+			view.Default = cur.View.Default
+			cur.View = &view
+		}
+		out := s.read(cur)
+		out.Provider = p.name
+		return out, true
+	}
+	return Read{}, false
 }
 
 // gone words a provider's "no such instrument" for one that the gateway has.
@@ -97,6 +133,9 @@ func (s *Service) seen(ctx context.Context, cur stored, p *Provider, ins adapter
 	before := cur.primary()
 	before.SyncedAt = now
 	fresh := now.Sub(cur.primary().SyncedAt) < s.syncedEvery()
+	if cur.MirrorOf != "" && !sameToken(before, token) {
+		s.mirrorSeen(ctx, cur, token)
+	}
 	if fresh && reflect.DeepEqual(before, token) && reflect.DeepEqual(*cur.View, view) {
 		cur.Tokens = append([]Token{token}, cur.Tokens[1:]...) // synced_at, in this answer only
 		return cur
@@ -117,7 +156,8 @@ func (s *Service) seen(ctx context.Context, cur stored, p *Provider, ins adapter
 // instrument. A list may leave the version out: the one before still holds if
 // nothing else changed.
 func (r Record) refreshed(p *Provider, ins adapters.Instrument, now time.Time) (Token, View) {
-	token, view := tokenOf(p, r.primary().Role, ins, now), r.View.merge(ins)
+	token, view := tokenOf(p, r.primary().Role, ins, now), r.View.merge(ins).keeping(r.primary().Behind, *r.View)
+	token.Record, token.Behind = r.primary().Record, r.primary().Behind
 	if token.References == nil {
 		token.References = r.primary().References
 	}

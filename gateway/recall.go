@@ -62,7 +62,7 @@ func (c *creation) recall(ctx context.Context, p *Provider, cur stored) (next st
 			created, err = c.undecided(ctx, after, err)
 		default:
 			c.s.log.Warn("the store had forgotten a create that the provider has served", zap.String("instrument", after.ID), zap.String("provider", p.name))
-			created, err = replay(after.Record)
+			created, err = c.replayMirrored(ctx, after)
 			created.Replayed = false
 		}
 		return after, true, created, err

@@ -97,6 +97,8 @@ func (r Record) settledAt() string {
 		return r.Late[0].Provider
 	case r.Doubt != nil && !r.unfinished():
 		return r.Doubt.Provider
+	case r.MirrorOf == "" && r.toStep():
+		return r.Tokens[r.stepAt()].Provider
 	case len(r.Attempts) > 0:
 		return r.Attempts[len(r.Attempts)-1].Provider
 	default:
@@ -126,6 +128,12 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	}
 	if cur.Doubt != nil && !cur.unfinished() {
 		return s.resolveDoubt(ctx, cur)
+	}
+	if cur.loose() {
+		return s.attach(ctx, cur)
+	}
+	if cur.toStep() {
+		return s.step(ctx, cur)
 	}
 	if !cur.AbsentAt.IsZero() && now.Before(cur.DueAt) {
 		return cur, nil // the second look must be a settle time after the first

@@ -57,6 +57,10 @@ type Record struct {
 	KeyTaken   bool              `json:"taken,omitempty"`    // refused: the idempotency key is a change's
 	DeletedAt  time.Time         `json:"deleted_at,omitzero"`
 	Claims     []string          `json:"claims,omitempty"` // names held in the store, released with the instrument
+	Plan       []Token           `json:"plan,omitempty"`      // the mirrors that the instrument gets once it is complete
+	Mirrored   int               `json:"mirrored,omitempty"`  // mirrors that were ever begun: each has a record of its own
+	MirrorOf   string            `json:"mirror_of,omitempty"` // the instrument whose mirror this record stores; see mirror.go
+	Attached   bool              `json:"attached,omitempty"`  // of a mirror: its instrument knows where it is
 	CreatedAt  time.Time         `json:"created_at"`
 	UpdatedAt  time.Time         `json:"updated_at"`     // when the instrument last changed
 	Skew       uint64            `json:"skew,omitempty"` // how far a restore set the store's version ahead of the record's own; see merged
@@ -82,6 +86,10 @@ type Token struct {
 	References     normalize.References `json:"refs"`
 	Version        string               `json:"version,omitempty"` // the provider's, for conditional changes
 	SyncedAt       time.Time            `json:"synced_at"`
+	Record         string               `json:"record,omitempty"` // of a mirror: the record that stores it
+	Until          time.Time            `json:"until,omitzero"`   // while pending: when whoever stores it must have ended
+	Code           normalize.Code       `json:"code,omitempty"`   // of a failed mirror: why
+	Behind         *Behind              `json:"behind,omitempty"` // what was changed and has not reached the provider
 }
 
 // View is what an instrument shows, as last seen at its provider. No number, no security code.
@@ -213,7 +221,7 @@ func (r Record) complete(t Token, v View, now time.Time) (Record, error) {
 	}
 	r = r.withEnd(normalize.Applied, "", now)
 	r.State, r.Tokens, r.View, r.UpdatedAt = StateCompleted, []Token{t}, &v, now
-	r = r.settled()
+	r = r.settled().planned(now)
 	r.Answer = &Answer{At: now}
 	return r, nil
 }
@@ -247,7 +255,7 @@ func (r Record) alias(of Record, now time.Time) (Record, error) {
 		r = r.withEnd(normalize.Applied, "", now)
 	}
 	answer := of.instrument(now)
-	r.State, r.AliasOf, r.Tokens, r.View, r.Claims = StateCompleted, of.ID, nil, nil, nil
+	r.State, r.AliasOf, r.Tokens, r.View, r.Claims, r.Plan = StateCompleted, of.ID, nil, nil, nil, nil
 	r.Answer = &Answer{Instrument: &answer, Deduplicated: true}
 	return r.settled(), nil
 }
@@ -259,11 +267,12 @@ func (r Record) changed(t Token, v View, now time.Time) (Record, error) {
 	}
 	r = r.withAnswerKept()
 	r.Tokens = slices.Clone(r.Tokens)
-	i := slices.IndexFunc(r.Tokens, func(have Token) bool { return have.Provider == t.Provider })
+	i := r.tokenAt(t.Provider)
 	if i < 0 {
 		return r.refuse("change a token it does not have")
 	}
 	before := r.Tokens[i]
+	t.Record, t.Behind = before.Record, before.Behind
 	before.SyncedAt, before.Version = t.SyncedAt, t.Version
 	if !reflect.DeepEqual(before, t) || !reflect.DeepEqual(*r.View, v) {
 		r = r.touched(now) // that it was looked at is no change

@@ -90,6 +90,7 @@ type Candidate struct {
 type Decision struct {
 	Route      string // "" if none matched, or if the request named the provider
 	Candidates []Candidate
+	Mirrors    []Candidate // where the instrument is to live as well
 }
 
 // decide applies the routes to a request. It makes no call and changes nothing.

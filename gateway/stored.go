@@ -115,7 +115,7 @@ func (s *Service) load(ctx context.Context, op string, ids ...string) ([]*stored
 // loadLive reads the instrument of a tenant for an operation on it. Another
 // tenant's, one that was never completed, and one that never was are the same: NotFound.
 func (s *Service) loadLive(ctx context.Context, op, tenant, id string) (stored, error) {
-	for range 2 { // an alias leads to its instrument, which is no alias
+	for range 3 { // an alias leads to its instrument, or to a mirror, and that to its instrument
 		recs, err := s.load(ctx, op, id)
 		if err != nil {
 			return stored{}, err
@@ -126,6 +126,8 @@ func (s *Service) loadLive(ctx context.Context, op, tenant, id string) (stored, 
 			return stored{}, notFound(op)
 		case rec.AliasOf != "":
 			id = rec.AliasOf
+		case rec.MirrorOf != "":
+			id = rec.MirrorOf
 		case !rec.live():
 			return *rec, &normalize.Error{
 				Code: normalize.InstrumentDeleted, Outcome: normalize.Rejected, Op: op, Msg: "the instrument was deleted",

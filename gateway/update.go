@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
@@ -90,15 +93,23 @@ func (s *Service) update(ctx context.Context, cur stored, in normalize.UpdateInp
 			return r.changed(r.primary(), v, s.clock.at(s.now()))
 		})
 	}
-	if p == nil {
-		return cur, unconfigured("update", cur.primary().Provider)
+	ins, sent, err := adapters.Instrument{}, false, error(unconfigured("update", cur.primary().Provider))
+	if p != nil {
+		ins, sent, err = s.updateAtProvider(ctx, p, cur, atProvider, in)
 	}
-	ins, sent, err := s.updateAtProvider(ctx, p, cur, atProvider, in)
 	if err != nil && !sent {
+		if in.Source == nil && notReached(err) && len(cur.mirrors()) > 0 {
+			return s.updateElsewhere(ctx, cur, atProvider, in, err)
+		}
 		return cur, gone("update", err)
 	}
 	after, storeErr := s.change(ctx, "update", cur, func(r Record) (Record, error) {
-		return s.updated(r, p, ins, atProvider, in)
+		before := r.View
+		r, err := s.updated(r, p, ins, atProvider, in)
+		if err == nil && len(r.Tokens) > 1 {
+			r = r.mirrorsBehind(p.name, *before, atProvider, in, s.clock.at(s.now()))
+		}
+		return r, err
 	})
 	if err != nil {
 		return after, gone("update", err)
@@ -133,6 +144,73 @@ func (s *Service) updated(r Record, p *Provider, ins adapters.Instrument, change
 		r = r.withoutNumber()
 	}
 	return r.changed(token, view.withMetadata(in.Metadata, in.ClearMetadata), now)
+}
+
+// notReached reports whether a request provably did not reach a provider which may be
+// away: another one that has the instrument can take it.
+func notReached(err error) bool {
+	return unreachable(err) && normalize.OutcomeOf(err) == normalize.NotSent && normalize.CodeOf(err) != normalize.ProviderMisconfigured
+}
+
+// updateElsewhere makes a change at a mirror, since the primary provider cannot be
+// reached. The instrument shows it from then on, and the reconciler brings it to the
+// others once they are back.
+func (s *Service) updateElsewhere(ctx context.Context, cur stored, change *adapters.UpdateInput, in normalize.UpdateInput, why error) (stored, error) {
+	for _, t := range cur.mirrors() {
+		p := s.providers[t.Provider]
+		recs, err := s.load(ctx, "update", t.Record)
+		if err != nil {
+			return cur, err
+		}
+		if p == nil || recs[0] == nil || !recs[0].live() {
+			continue
+		}
+		here := in
+		here.IfMatch, here.Metadata, here.ClearMetadata = "", nil, false // the instrument's own
+		ins, sent, err := s.updateAtProvider(ctx, p, *recs[0], change, here)
+		if err != nil && !sent {
+			if notReached(err) || normalize.CodeOf(err) == normalize.UnsupportedOperation {
+				continue
+			}
+			return cur, gone("update", err)
+		}
+		if err != nil {
+			return cur, err // half of it: the client sends it again
+		}
+		after, storeErr := s.change(ctx, "update", cur, func(r Record) (Record, error) {
+			if !r.live() {
+				return r.refuse("update")
+			}
+			now := s.clock.at(s.now())
+			r, err := r.changed(r.primary(), r.View.patched(change, in), now)
+			return r.behind(p.name, changeOf(change, in), now), err
+		})
+		if storeErr != nil {
+			return after, afterEffect(storeErr)
+		}
+		if _, err := s.change(ctx, "update", *recs[0], func(r Record) (Record, error) { return s.updated(r, p, ins, change, here) }); err != nil {
+			s.log.Info("what a mirror shows could not be noted", zap.String("instrument", cur.ID), zap.Error(err))
+		}
+		if in.Default != nil {
+			s.clearOtherDefaults(ctx, after.Record)
+		}
+		return after, nil
+	}
+	return cur, why
+}
+
+// mirrorsBehind marks what a change at the primary provider has left the mirrors
+// behind by. A token may have brought another card, which no mirror can follow: those
+// are taken away, so that nobody charges the old one.
+func (r Record) mirrorsBehind(made string, before View, change *adapters.UpdateInput, in normalize.UpdateInput, now time.Time) Record {
+	what := changeOf(change, in)
+	if in.Source != nil {
+		what.Expiry = true
+		if a, b := before.Card, r.View.Card; a == nil || b == nil || a.Last4 != b.Last4 || a.BIN != b.BIN {
+			what = Behind{Delete: ScopeProvider}
+		}
+	}
+	return r.behind(made, what, now)
 }
 
 // maxMetadata is how many keys an instrument's metadata may have, however many patches wrote them.

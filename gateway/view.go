@@ -97,7 +97,7 @@ func (r Record) instrument(now time.Time) normalize.Instrument {
 	for _, t := range r.Tokens {
 		out.ProviderTokens = append(out.ProviderTokens, normalize.ProviderToken{
 			Provider: t.Provider, ProviderType: t.ProviderType, Role: t.Role, Status: t.Status,
-			References: t.References, ProviderStatus: t.ProviderStatus, SyncedAt: t.SyncedAt,
+			References: t.References, ProviderStatus: t.ProviderStatus, SyncedAt: t.SyncedAt, Code: t.Code,
 		})
 	}
 	out.Status = r.status(now)
@@ -134,6 +134,8 @@ func (r Record) operation() Operation {
 	switch {
 	case r.AliasOf != "":
 		op.Instrument = r.AliasOf
+	case r.MirrorOf != "":
+		op.Instrument = r.MirrorOf
 	case r.State == StateCompleted:
 		op.Instrument = r.ID
 	}

@@ -131,4 +131,15 @@ type ProviderToken struct {
 	References     References `json:"references,omitempty"` // only for callers with scope references:read
 	ProviderStatus string     `json:"provider_status"`      // the provider's own word; "" if it has none
 	SyncedAt       time.Time  `json:"synced_at"`
+	Code           Code       `json:"code,omitempty"`   // of a failed mirror: why it was not stored
+	Behind         *Behind    `json:"behind,omitempty"` // only where provider tokens are listed by themselves
+}
+
+// Behind is what was changed in an instrument and has not reached a provider yet.
+type Behind struct {
+	Since   time.Time `json:"since"`
+	Changes []string  `json:"changes"` // billing_address, card.exp, default, deactivated, deleted
+	Tries   int       `json:"tries"`   // that failed
+	Code    Code      `json:"code,omitempty"`
+	NextAt  time.Time `json:"next_at,omitzero"` // of the next try; absent if the provider cannot do it, or refused it
 }

@@ -1,0 +1,368 @@
+package gateway
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// An instrument may live at more than one provider. Each mirror is stored under a
+// record of its own, which goes through the same states as every create, so that it
+// too is stored exactly once and never lost. That record is no instrument: callers
+// see its token in the instrument that it mirrors, whose view says what the mirror
+// should be. Its own view says what the mirror is, as last seen.
+
+// Behind is what was changed in an instrument and has not reached one of its providers.
+type Behind struct {
+	Since      time.Time      `json:"since"`
+	Rev        uint64         `json:"rev"`                  // grows with every change
+	Address    bool           `json:"address,omitempty"`    // the billing address
+	Expiry     bool           `json:"expiry,omitempty"`     // the expiry date
+	Default    bool           `json:"default,omitempty"`    // it became the customer's default
+	Deactivate bool           `json:"deactivate,omitempty"` // it was deactivated for good
+	Delete     DeleteScope    `json:"delete,omitempty"`     // it was deleted; "" if not
+	Tries      int            `json:"tries,omitempty"`
+	Code       normalize.Code `json:"code,omitempty"`     // why the last try failed
+	NextAt     time.Time      `json:"next_at,omitzero"`   // of the next try; zero if the provider cannot do it, or refused it
+}
+
+// plus is what is behind after a further change.
+func (b *Behind) plus(more Behind, now time.Time) *Behind {
+	out := Behind{Since: now}
+	if b != nil {
+		out = *b
+	}
+	out.Address, out.Expiry = out.Address || more.Address, out.Expiry || more.Expiry
+	out.Default, out.Deactivate = out.Default || more.Default, out.Deactivate || more.Deactivate
+	if more.Delete != "" {
+		out.Delete = more.Delete
+	}
+	out.Rev, out.Tries, out.Code, out.NextAt = out.Rev+1, 0, "", now
+	return &out
+}
+
+// Changes names what is behind, as callers see it.
+func (b *Behind) Changes() []string {
+	var out []string
+	for _, c := range []struct {
+		name string
+		set  bool
+	}{
+		{"billing_address", b.Address},
+		{"card.exp", b.Expiry},
+		{"default", b.Default},
+		{"deactivated", b.Deactivate},
+		{"deleted", b.Delete != ""},
+	} {
+		if c.set {
+			out = append(out, c.name)
+		}
+	}
+	return out
+}
+
+// mirrorID is the id of the n-th mirror of an instrument.
+func (k ReferenceKey) mirrorID(instrument string, n int) string {
+	return k.name("ins_", "mirror", instrument, strconv.Itoa(n))
+}
+
+// tokenAt is the place of a provider's token; -1 if there is none.
+func (r Record) tokenAt(provider string) int {
+	return slices.IndexFunc(r.Tokens, func(t Token) bool { return t.Provider == provider })
+}
+
+// plan notes which mirrors the instrument is to get, before it exists: a gateway
+// that dies in between leaves them visible, as failed.
+func (r Record) plan(key ReferenceKey, mirrors []Token) Record {
+	r.Plan, r.Mirrored = nil, 0
+	for _, t := range mirrors {
+		r.Plan = append(r.Plan, r.pendingMirror(key, t, time.Time{}))
+		r.Mirrored++
+	}
+	return r
+}
+
+func (r Record) pendingMirror(key ReferenceKey, t Token, until time.Time) Token {
+	return Token{
+		Provider: t.Provider, ProviderType: t.ProviderType, Role: normalize.RoleMirror, Status: normalize.StatusPending,
+		Record: key.mirrorID(r.ID, r.Mirrored), Until: until,
+	}
+}
+
+// planned turns the plan of a record that has just been completed into tokens.
+func (r Record) planned(now time.Time) Record {
+	for _, t := range r.Plan {
+		if t.Provider != r.primary().Provider {
+			t.Until, t.SyncedAt = now, now
+			r.Tokens = append(r.Tokens, t)
+		}
+	}
+	r.Plan = nil
+	return r.scheduled()
+}
+
+// mirroring leaves the pending mirrors to whoever stores them now.
+func (r Record) mirroring(until time.Time) Record {
+	r.Tokens = slices.Clone(r.Tokens)
+	for i, t := range r.Tokens {
+		if t.pending() {
+			r.Tokens[i].Until = until
+		}
+	}
+	return r.scheduled()
+}
+
+// pending reports whether the token is of a mirror that is being stored.
+func (t Token) pending() bool { return t.Role == normalize.RoleMirror && t.Status == normalize.StatusPending }
+
+// beingMirrored reports whether somebody is storing a mirror now.
+func (r Record) beingMirrored(now time.Time) bool {
+	return slices.ContainsFunc(r.Tokens, func(t Token) bool { return t.pending() && now.Before(t.Until) })
+}
+
+// unanswered reports whether the answer to the create waits for mirrors.
+func (r Record) unanswered() bool {
+	return r.Answer != nil && r.Answer.Instrument == nil && r.Answer.Error == nil && slices.ContainsFunc(r.Tokens, Token.pending)
+}
+
+// mirrorGrace is how long a mirror that nobody is storing any more is left pending:
+// a client that sends its create again brings the source along.
+const mirrorGrace = 5 * time.Minute
+
+// withMirror begins a further mirror: COMPLETED -> COMPLETED with a pending token,
+// in place of one that failed.
+func (r Record) withMirror(key ReferenceKey, t Token, now, until time.Time) (Record, error) {
+	if !r.live() {
+		return r.refuse("mirror")
+	}
+	r = r.withAnswerKept()
+	r.Tokens = slices.Clone(r.Tokens)
+	pending := r.pendingMirror(key, t, until)
+	pending.SyncedAt = now
+	r.Mirrored++
+	if i := r.tokenAt(t.Provider); i < 0 {
+		r.Tokens = append(r.Tokens, pending)
+	} else {
+		r.Tokens[i] = pending
+	}
+	return r.scheduled().touched(now), nil
+}
+
+// withToken replaces the token of a mirror's record by what is known of it now.
+// What is behind stays so. Until a create has stored its mirrors nobody was answered:
+// its answer is the instrument with them.
+func (r Record) withToken(record string, t Token, now time.Time) Record {
+	i := r.mirrorAt(record)
+	if i < 0 {
+		return r
+	}
+	if r.Tokens[i].Status != normalize.StatusPending {
+		r = r.withAnswerKept()
+	}
+	t.Role, t.Record, t.Behind = normalize.RoleMirror, record, r.Tokens[i].Behind
+	before := r.Tokens[i]
+	before.SyncedAt, before.Version = t.SyncedAt, t.Version
+	if r.Tokens = slices.Clone(r.Tokens); !sameToken(before, t) {
+		r = r.touched(now)
+	}
+	r.Tokens[i] = t
+	return r
+}
+
+// mirrorAt is the place of the token that a record stores; -1 if there is none.
+func (r Record) mirrorAt(record string) int {
+	return slices.IndexFunc(r.Tokens, func(t Token) bool { return t.Record == record && record != "" })
+}
+
+// failedMirror is the token of a mirror that was not stored.
+func failedMirror(t Token, code normalize.Code, now time.Time) Token {
+	return Token{Provider: t.Provider, ProviderType: t.ProviderType, Status: normalize.StatusFailed, Code: code, SyncedAt: now}
+}
+
+// sameToken reports whether two tokens show callers the same.
+func sameToken(a, b Token) bool {
+	return a.Provider == b.Provider && a.Role == b.Role && a.Status == b.Status && a.ProviderStatus == b.ProviderStatus && a.Code == b.Code &&
+		maps.Equal(a.References, b.References)
+}
+
+// behind marks what the other providers do not have yet, after a change that one of
+// them has made. A provider that has no such operation is left as it is.
+func (r Record) behind(made string, what Behind, now time.Time) Record {
+	r.Tokens = slices.Clone(r.Tokens)
+	for i, t := range r.Tokens {
+		if t.Provider != made && t.Status != normalize.StatusFailed && t.Status != normalize.StatusPending {
+			r.Tokens[i].Behind = t.Behind.plus(what, now)
+		}
+	}
+	return r.scheduled()
+}
+
+// inStep takes off what a provider was behind by, unless more was changed meanwhile.
+func (r Record) inStep(provider string, rev uint64) Record {
+	if i := r.tokenAt(provider); i >= 0 && r.Tokens[i].Behind != nil && r.Tokens[i].Behind.Rev == rev {
+		r.Tokens = slices.Clone(r.Tokens)
+		r.Tokens[i].Behind = nil
+	}
+	return r
+}
+
+// without takes a provider's token off the record.
+func (r Record) without(provider string, now time.Time) Record {
+	r = r.withAnswerKept()
+	r.Tokens = slices.DeleteFunc(slices.Clone(r.Tokens), func(t Token) bool { return t.Provider == provider })
+	return r.touched(now)
+}
+
+// stillBehind writes down that a provider could not be brought in step. next is when
+// to try again; zero leaves it as it is, for people to see.
+func (r Record) stillBehind(provider string, rev uint64, code normalize.Code, next time.Time) Record {
+	i := r.tokenAt(provider)
+	if i < 0 || r.Tokens[i].Behind == nil || r.Tokens[i].Behind.Rev != rev {
+		return r
+	}
+	b := *r.Tokens[i].Behind
+	if b.Code, b.NextAt = code, next; code != normalize.ProviderUnavailable {
+		b.Tries++ // else it was not tried
+	}
+	r.Tokens = slices.Clone(r.Tokens)
+	r.Tokens[i].Behind = &b
+	return r
+}
+
+// stepping gives a record to whoever brings one of its providers in step.
+func (r Record) stepping(owner string, now time.Time, lease time.Duration) (Record, error) {
+	if r.State != StateCompleted || r.leased(now) {
+		return r.refuse("bring in step")
+	}
+	r.Owner, r.Fence, r.LeaseEnd = owner, r.Fence+1, now.Add(lease)
+	return r, nil
+}
+
+// scheduled makes the record due when its next mirror is, unless it is due for another reason.
+func (r Record) scheduled() Record {
+	if len(r.Late) == 0 && r.Doubt == nil {
+		r.DueAt, _ = r.nextStep()
+	}
+	return r
+}
+
+// nextStep is when the first mirror must be looked at; ok is false if none need be.
+func (r Record) nextStep() (next time.Time, ok bool) {
+	for _, t := range r.Tokens {
+		at := time.Time{}
+		switch {
+		case t.pending() && r.live():
+			at = t.Until.Add(mirrorGrace)
+		case t.Behind != nil && (r.live() || t.Behind.Delete != ""):
+			at = t.Behind.NextAt
+		}
+		if !at.IsZero() && (!ok || at.Before(next)) {
+			next, ok = at, true
+		}
+	}
+	return next, ok
+}
+
+// stepAt is the token whose turn it is.
+func (r Record) stepAt() int {
+	next, ok := r.nextStep()
+	return slices.IndexFunc(r.Tokens, func(t Token) bool {
+		if t.pending() {
+			return ok && t.Until.Add(mirrorGrace).Equal(next)
+		}
+		return ok && t.Behind != nil && t.Behind.NextAt.Equal(next)
+	})
+}
+
+// toStep reports whether a mirror of the record must be looked at, or, of a mirror's
+// record, whether its instrument must still learn of it.
+func (r Record) toStep() bool {
+	_, ok := r.nextStep()
+	return r.State == StateCompleted && (ok && r.MirrorOf == "" || r.loose())
+}
+
+// loose reports whether a mirror is stored and its instrument may not know it.
+func (r Record) loose() bool { return r.MirrorOf != "" && !r.Attached && r.live() }
+
+// patched is the view after a change that its primary provider has not made yet.
+func (v View) patched(change *adapters.UpdateInput, in normalize.UpdateInput) View {
+	if change != nil {
+		switch {
+		case change.ClearBillingAddress:
+			v.BillingAddress = nil
+		case change.BillingAddress != nil:
+			v.BillingAddress = change.BillingAddress
+		}
+		if change.ExpYear != nil && v.Card != nil {
+			card := *v.Card
+			card.ExpMonth, card.ExpYear = *change.ExpMonth, *change.ExpYear
+			v.Card = &card
+		}
+	}
+	if in.Default != nil {
+		v.Default = true // it is never taken off by itself
+	}
+	return v.withMetadata(in.Metadata, in.ClearMetadata)
+}
+
+// desired is the change that brings a provider to what the view shows, as far as it is behind.
+func (v View) desired(b Behind) (*adapters.UpdateInput, normalize.UpdateInput) {
+	var in normalize.UpdateInput
+	if b.Default && v.Default {
+		in.Default = &v.Default
+	}
+	var out adapters.UpdateInput
+	if b.Address {
+		out.BillingAddress, out.ClearBillingAddress = v.BillingAddress, v.BillingAddress == nil
+	}
+	if b.Expiry && v.Card != nil && v.Card.ExpYear != 0 {
+		out.ExpMonth, out.ExpYear = &v.Card.ExpMonth, &v.Card.ExpYear
+	}
+	if out.BillingAddress == nil && !out.ClearBillingAddress && out.ExpYear == nil {
+		return nil, in
+	}
+	return &out, in
+}
+
+// keeping is a view that a provider showed, without what it is behind by.
+func (v View) keeping(b *Behind, before View) View {
+	if b == nil {
+		return v
+	}
+	if b.Address {
+		v.BillingAddress = before.BillingAddress
+	}
+	if b.Expiry && v.Card != nil && before.Card != nil {
+		card := *v.Card
+		card.ExpMonth, card.ExpYear = before.Card.ExpMonth, before.Card.ExpYear
+		v.Card = &card
+	}
+	if b.Default {
+		v.Default = before.Default
+	}
+	return v
+}
+
+// changeOf names what a change changes at a provider.
+func changeOf(change *adapters.UpdateInput, in normalize.UpdateInput) Behind {
+	b := Behind{Default: in.Default != nil}
+	if change != nil {
+		b.Address, b.Expiry = change.BillingAddress != nil || change.ClearBillingAddress, change.ExpYear != nil
+	}
+	return b
+}
+
+// mirrors are the tokens beside the primary's that may be used.
+func (r Record) mirrors() []Token {
+	var out []Token
+	for i, t := range r.Tokens {
+		if i > 0 && t.Status != normalize.StatusPending && t.Status != normalize.StatusFailed {
+			out = append(out, t)
+		}
+	}
+	return out
+}

@@ -1,0 +1,198 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/polyvault/polyvault/normalize"
+)
+
+// mirrorPlan is what the route wants the request's instrument to be mirrored at, as
+// far as the request has brought a source for it.
+func (c *creation) mirrorPlan() []Token {
+	var out []Token
+	for _, cand := range c.decision.Mirrors {
+		if p := c.s.providers[cand.Provider]; p != nil && cand.Reason == "" && cand.Source >= 0 {
+			out = append(out, Token{Provider: p.name, ProviderType: p.Type()})
+		}
+	}
+	return out
+}
+
+// mirrorSource is the source that the request has brought for a mirror.
+func (c *creation) mirrorSource(provider string) (normalize.Source, bool) {
+	for _, cand := range c.decision.Mirrors {
+		if cand.Provider == provider && cand.Source >= 0 {
+			return c.in.Sources[cand.Source], true
+		}
+	}
+	return normalize.Source{}, false
+}
+
+// mirror stores the pending mirrors of an instrument, each with a source that this
+// request has brought, and answers with all of them. A mirror that cannot be stored
+// does not take the instrument back.
+func (c *creation) mirror(ctx context.Context, cur stored) (Created, error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	made := map[string]mirrorResult{}
+	for _, t := range cur.Tokens {
+		src, ok := c.mirrorSource(t.Provider)
+		if !t.pending() || !ok {
+			continue
+		}
+		wg.Go(func() {
+			res := c.s.makeMirror(ctx, cur, t, src)
+			mu.Lock()
+			defer mu.Unlock()
+			made[t.Record] = res
+		})
+	}
+	wg.Wait()
+	done, err := c.s.mirrored(ctx, cur, made)
+	if normalize.CodeOf(err) == normalize.InstrumentDeleted {
+		return replay(done.Record)
+	}
+	if err != nil {
+		return c.unsettled(cur.Record, err)
+	}
+	out, err := replay(done.Record)
+	out.Replayed = false
+	return out, err
+}
+
+// replayMirrored answers what the first request was answered. If no request was, since
+// mirrors are still to be stored, this one goes on.
+func (c *creation) replayMirrored(ctx context.Context, cur stored) (Created, error) {
+	now := c.s.clock.at(c.s.now())
+	switch {
+	case !cur.unanswered():
+		return replay(cur.Record)
+	case cur.beingMirrored(now):
+		return Created{}, &Failure{OperationID: cur.ID, Attempts: cur.attemptViews(), Err: keyInUse()}
+	}
+	taken, _, err := c.s.put(ctx, "create", cur, cur.mirroring(now.Add(c.s.lease)))
+	switch {
+	case errors.Is(err, errChanged):
+		return Created{}, &Failure{OperationID: cur.ID, Attempts: cur.attemptViews(), Err: keyInUse()}
+	case err != nil:
+		return Created{}, err
+	}
+	return c.mirror(ctx, taken)
+}
+
+// mirrorResult is what became of a mirror: its token, and its record if it is stored.
+type mirrorResult struct {
+	token Token
+	child *stored
+	err   *normalize.Error // why it is not
+}
+
+// makeMirror stores a source at a mirror's provider, under a record of its own.
+func (s *Service) makeMirror(ctx context.Context, of stored, t Token, src normalize.Source) mirrorResult {
+	now := s.clock.at(s.now())
+	rec := newRecord(t.Record, of.Tenant, of.CustomerID, ReferenceKey{}, nil, now)
+	rec.MirrorOf = of.ID
+	c := &creation{
+		s: s, tenant: s.tenant(of.Tenant),
+		in: normalize.CreateInput{
+			CustomerID: of.CustomerID, Sources: []normalize.Source{src}, BillingAddress: of.View.BillingAddress, Default: of.View.Default,
+		},
+		decision: Decision{Candidates: []Candidate{s.candidate(t.Provider, []normalize.Source{src})}},
+	}
+	_, err := c.run(ctx, stored{Record: rec})
+	var why *normalize.Error
+	if err != nil {
+		why = asError(err)
+	}
+	recs, loadErr := s.load(ctx, "mirror", t.Record)
+	if loadErr != nil {
+		s.log.Warn("it is not known what became of a mirror", zap.String("instrument", of.ID), zap.String("provider", t.Provider), zap.Error(loadErr))
+		return mirrorResult{token: t, err: asError(loadErr)}
+	}
+	out := s.mirrorNow(t, recs[0], why)
+	if out.token.Status == normalize.StatusFailed {
+		s.log.Warn("a mirror was not stored", zap.String("instrument", of.ID), zap.String("provider", t.Provider),
+			zap.String("code", string(out.token.Code)), zap.Error(err))
+	}
+	return out
+}
+
+// mirrorNow tells by a mirror's record what became of it. why is the error of the
+// attempt to store it, if that was made just now.
+func (s *Service) mirrorNow(t Token, child *stored, why *normalize.Error) mirrorResult {
+	now := s.clock.at(s.now())
+	failed := func(code normalize.Code) mirrorResult {
+		if why == nil {
+			why = &normalize.Error{Code: code, Outcome: normalize.NotSent, Op: "mirror", Provider: t.Provider, Msg: "the mirror was not stored"}
+		}
+		return mirrorResult{token: failedMirror(t, why.Code, now), err: why}
+	}
+	switch {
+	case child == nil:
+		return failed(normalize.ProviderUnavailable) // its gateway ended before it was sent
+	case child.AliasOf != "":
+		why = nil
+		return failed(normalize.Conflict) // another instrument of the customer is that card there
+	case child.live():
+		return mirrorResult{token: child.primary(), child: child}
+	case child.State == StateCompleted:
+		return failed(normalize.InstrumentDeleted)
+	case child.State == StateFailed && child.Answer != nil:
+		return failed(child.Answer.Error.Code)
+	case child.State == StateFailed:
+		return failed(child.lastCode())
+	default:
+		return mirrorResult{token: t, err: why} // nobody knows yet
+	}
+}
+
+// lastCode is why the last attempt ended.
+func (r Record) lastCode() normalize.Code {
+	if len(r.Attempts) == 0 || r.Attempts[len(r.Attempts)-1].Code == "" {
+		return normalize.ProviderUnavailable
+	}
+	return r.Attempts[len(r.Attempts)-1].Code
+}
+
+// mirrored writes what became of mirrors into their instrument, and then into their
+// own records that the instrument knows them.
+func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirrorResult) (stored, error) {
+	done, err := s.change(ctx, "mirror", cur, func(r Record) (Record, error) {
+		if !r.live() {
+			return r.refuse("mirror")
+		}
+		now := s.clock.at(s.now())
+		for record, res := range made {
+			if !res.token.pending() {
+				r = r.withToken(record, res.token, now)
+			}
+		}
+		if r.unanswered() {
+			r = r.withAnswerKept() // what is not known now is not in the answer
+		}
+		return r.scheduled(), nil
+	})
+	if err != nil {
+		return done, err
+	}
+	for _, res := range made {
+		if res.child != nil {
+			s.attached(ctx, *res.child)
+		}
+	}
+	return done, nil
+}
+
+// attached notes in a mirror's record that its instrument knows it. It is only a
+// saving: the reconciler would find out.
+func (s *Service) attached(ctx context.Context, child stored) {
+	next := child.Record
+	next.Attached, next.DueAt = true, child.DueAt
+	if _, _, err := s.put(ctx, "mirror", child, next); err != nil {
+		s.log.Info("a mirror could not be marked as attached", zap.String("instrument", child.ID), zap.Error(err))
+	}
+}
