@@ -61,6 +61,7 @@ type Provider struct {
 	read     *class
 	write    *class
 	share    share // of the reconciler
+	syncs    share // of comparisons that somebody asked for
 	charges  Charges
 }
 
@@ -76,7 +77,7 @@ func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *P
 		name: c.Name, adapter: c.Adapter, timeout: c.Timeout, disabled: c.Disabled,
 		read:  newClass(c.Name, "read", c.MaxInFlight, b, log),
 		write: newClass(c.Name, "write", c.MaxInFlight, b, log),
-		share: newShare(lookUpsPerSecond), charges: c.Charges,
+		share: newShare(lookUpsPerSecond), syncs: newShare(lookUpsPerSecond), charges: c.Charges,
 	}
 }
 
