@@ -180,30 +180,6 @@ func allowedHost(allowed []string, host string) bool {
 	})
 }
 
-func checkRoutes(p *problems, c *Config) {
-	names := unique{}
-	for i, r := range c.Routes {
-		where := at("routes", i)
-		names.check(p, where.with("name"), r.Name)
-		for j, name := range r.Providers {
-			if name != "" && !slices.ContainsFunc(c.Providers, func(p Provider) bool { return p.Name == name }) {
-				p.add(where.with("providers", j), "names no provider of this file; there are %s", joined(c.Providers, func(p Provider) string { return p.Name }))
-			}
-		}
-		match := where.with("match")
-		for j, name := range r.Match.Tenant {
-			if name != "" && !slices.ContainsFunc(c.Tenants, func(t Tenant) bool { return t.Name == name }) {
-				p.add(match.with("tenant", j), "names no tenant of this file; there are %s", joined(c.Tenants, func(t Tenant) string { return t.Name }))
-			}
-		}
-		checkCountries(p, match.with("country"), r.Match.Country)
-		checkCurrencies(p, match.with("currency"), r.Match.Currency)
-		checkWords(p, match.with("type"), r.Match.Type, normalize.Types())
-		checkWords(p, match.with("brand"), r.Match.Brand, normalize.Brands())
-		checkWords(p, match.with("source"), r.Match.Source, normalize.SourceTypes())
-	}
-}
-
 func checkCountries(p *problems, where path, countries []string) {
 	for i, country := range countries {
 		if country != "" && !normalize.ValidCountry(country) {
@@ -216,14 +192,6 @@ func checkCurrencies(p *problems, where path, currencies []string) {
 	for i, currency := range currencies {
 		if currency != "" && !normalize.ValidCurrency(currency) {
 			p.add(where.with(i), "must be an ISO 4217 code in upper case, such as USD")
-		}
-	}
-}
-
-func checkWords[T ~string](p *problems, where path, words, known []T) {
-	for i, word := range words {
-		if word != "" && !slices.Contains(known, word) {
-			p.add(where.with(i), "must be one of %s", joined(known, func(k T) string { return string(k) }))
 		}
 	}
 }

@@ -18,6 +18,7 @@ type Config struct {
 	Tenants           []Tenant   `json:"tenants"`
 	Providers         []Provider `json:"providers"`
 	Routes            []Route    `json:"routes"`
+	Rehearsal         Rehearsal  `json:"rehearsal"`
 	Deletes           Deletes    `json:"deletes"`
 	Reads             Reads      `json:"reads"`
 	Lease             Duration   `json:"lease"` // how long an attempt is left alone; at least 1s over every provider's timeout, up to 10m; default 30s
@@ -121,9 +122,12 @@ type Charges struct {
 
 // Route is one routing rule; the first that matches wins.
 type Route struct {
-	Name      string   `json:"name"`
-	Match     Match    `json:"match,omitzero"`
-	Providers []string `json:"providers"` // in order of priority
+	Name      string         `json:"name"`
+	Match     Match          `json:"match,omitzero"`
+	Providers []string       `json:"providers"`         // in order of priority
+	Strategy  string         `json:"strategy"`          // priority (default) or weighted
+	Weights   map[string]int `json:"weights,omitempty"` // with weighted: each provider's share of the customers, 0–1000; 0 is a fallback only
+	Mirrors   []string       `json:"mirrors,omitempty"` // providers that get a copy of what was stored
 }
 
 // Match says which requests a route is for. What is left out matches everything.
@@ -133,7 +137,25 @@ type Match struct {
 	Currency []string               `json:"currency,omitempty"`
 	Type     []normalize.Type       `json:"type,omitempty"`
 	Brand    []normalize.Brand      `json:"brand,omitempty"`
+	BIN      []string               `json:"bin,omitempty"`      // prefixes of the card number, 1–8 digits
+	Customer *CustomerRange         `json:"customer,omitempty"` // a share of the customers
+	Metadata map[string][]string    `json:"metadata,omitempty"` // every key must have one of its values
 	Source   []normalize.SourceType `json:"source,omitempty"`
+}
+
+// CustomerRange is a share of each tenant's customers, always the same ones, in
+// percent with up to two decimals: from From up to but not including Below.
+type CustomerRange struct {
+	From  float64 `json:"from"`  // 0–100, default 0
+	Below float64 `json:"below"` // above From, up to 100, which is the default
+}
+
+// Rehearsal says whether what the routes decide is recorded, so that other routes can
+// be rehearsed over the same requests.
+type Rehearsal struct {
+	Record   bool   `json:"record"`    // default false
+	Path     string `json:"path"`      // default ./rehearsal.jsonl
+	MaxBytes int    `json:"max_bytes"` // how large the file may be before it becomes PATH.1; 64 KiB–16 GiB, default 64 MiB
 }
 
 // Deletes says what a delete of a customer's default instrument does.
@@ -174,6 +196,7 @@ func defaults() Config {
 		Reads:       Reads{StaleIfError: Duration(24 * time.Hour)},
 		Lease:       Duration(30 * time.Second),
 		Reconcile:   Reconcile{Interval: Duration(time.Second), Rate: 20, Settle: Duration(2 * time.Second)},
+		Rehearsal:   Rehearsal{Path: "./rehearsal.jsonl", MaxBytes: 64 << 20},
 		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
 		Log:         Log{Level: "info", Format: "json"},
 	}
@@ -194,6 +217,24 @@ func (t *Tenant) UnmarshalJSON(b []byte) error {
 	v := plain{Duplicates: "update"}
 	err := json.Unmarshal(b, &v)
 	*t = Tenant(v)
+	return err
+}
+
+// UnmarshalJSON fills in defaults.
+func (r *Route) UnmarshalJSON(b []byte) error {
+	type plain Route
+	v := plain{Strategy: "priority"}
+	err := json.Unmarshal(b, &v)
+	*r = Route(v)
+	return err
+}
+
+// UnmarshalJSON fills in defaults.
+func (r *CustomerRange) UnmarshalJSON(b []byte) error {
+	type plain CustomerRange
+	v := plain{Below: 100}
+	err := json.Unmarshal(b, &v)
+	*r = CustomerRange(v)
 	return err
 }
 

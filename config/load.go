@@ -20,11 +20,21 @@ type Options struct {
 	Flags map[string]string
 	// Scopes are those that API keys can have. Empty accepts every scope.
 	Scopes []string
+	// WithoutSecrets looks nothing up: what a reference stands for need not be there.
+	// Such a configuration tells what it would do, and cannot be run: its credentials
+	// are made up.
+	WithoutSecrets bool
+	// Opened is called with the name of each file before it is read: the configuration
+	// itself, and those of file: references. nil: nobody wants to know.
+	Opened func(file string)
 }
 
 // Load reads and checks a configuration file. If anything is wrong with its
 // content the error is [Problems], which lists everything.
 func Load(file string, o Options) (*Config, error) {
+	if o.Opened != nil {
+		o.Opened(file)
+	}
 	f, err := os.Open(filepath.Clean(file))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
@@ -70,7 +80,7 @@ func Parse(name string, text []byte, o Options) (*Config, error) {
 		c.Store.Bolt = &Bolt{Path: "./polyvault.db"}
 		c.Store.Defaulted = true
 	}
-	r := &resolver{problems: p, lookup: o.LookupEnv, folder: filepath.Dir(name)}
+	r := &resolver{problems: p, lookup: o.LookupEnv, opened: o.Opened, folder: filepath.Dir(name), without: o.WithoutSecrets}
 	r.resolve(&c)
 	check(p, &c, o.Scopes)
 	if err := p.err(); err != nil {

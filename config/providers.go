@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/polyvault/polyvault/adapters"
@@ -25,6 +26,11 @@ func providerTypes() map[string]providerType {
 type providerType struct {
 	decode func([]byte) (adapters.Config, error)
 	fields []field
+}
+
+// secret reports whether a key is a credential.
+func (t providerType) secret(key string) bool {
+	return slices.ContainsFunc(t.fields, func(f field) bool { return f.secret && f.name == key })
 }
 
 // field is one key of an adapter's Config.

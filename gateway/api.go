@@ -31,8 +31,9 @@ type Changed struct {
 	Instrument *normalize.Instrument // as it is now; nil after a delete, and for a customer
 	Provider   string                // the provider that holds it
 	Customer   *normalize.Customer
-	Created    bool // the customer was not known before
-	Replayed   bool // the answer to an earlier request with the same key
+	Token      *normalize.ProviderToken // of a provider token that was added, or that is still to be removed
+	Created    bool                     // the customer was not known before
+	Replayed   bool                     // the answer to an earlier request with the same key
 }
 
 // Failure is an error of a request that reached the record: what was tried, and

@@ -24,7 +24,7 @@ func (s *Service) Create(ctx context.Context, tenant string, in normalize.Create
 	if err != nil {
 		return Created{}, err
 	}
-	c := &creation{s: s, tenant: t, in: in, decision: s.decide(routeRequest(tenant, in)), keyUses: s.keyUseKeys(tenant, idempotencyKey)}
+	c := &creation{s: s, tenant: t, in: in, decision: s.decideCreate(tenant, in), keyUses: s.keyUseKeys(tenant, idempotencyKey)}
 	cur, err := c.find(ctx, idempotencyKey)
 	if err != nil {
 		return Created{}, err

@@ -32,8 +32,10 @@ func TestDrift(t *testing.T) {
 			want:  []string{"card.exp_month:12>1", "card.exp_year:2031>2035"},
 		},
 		"another number": {
-			there: func(i *adapters.Instrument) { i.Card.BIN, i.Card.Last4, i.Card.Brand = "555555", "4444", normalize.Mastercard },
-			want:  []string{"card.brand:visa>mastercard", "card.bin:411111>555555", "card.last4:1111>4444"},
+			there: func(i *adapters.Instrument) {
+				i.Card.BIN, i.Card.Last4, i.Card.Brand = "555555", "4444", normalize.Mastercard
+			},
+			want: []string{"card.brand:visa>mastercard", "card.bin:411111>555555", "card.last4:1111>4444"},
 		},
 		"more digits of the same BIN": {there: func(i *adapters.Instrument) { i.Card.BIN = "41111122" }},
 		"another BIN of eight":        {there: func(i *adapters.Instrument) { i.Card.BIN = "41111222" }, want: []string{"card.bin:411111>41111222"}},

@@ -371,6 +371,16 @@ type world struct {
 // newWorld makes a world; edit may change the configuration.
 func newWorld(edit ...func(*Config)) *world {
 	w := &world{store: newMemStore(), a: newFake(), b: newFake()}
+	s, err := New(w.config(edit...))
+	if err != nil {
+		panic(err)
+	}
+	w.Service = s
+	return w
+}
+
+// config is a configuration over the world's store and providers.
+func (w *world) config(edit ...func(*Config)) Config {
 	c := Config{
 		Store: w.store, Keys: testKeys("k1"), Owner: "gateway-1", PromoteDefault: true,
 		Providers: []ProviderConfig{{Name: "alpha", Adapter: w.a}, {Name: "beta", Adapter: w.b}},
@@ -382,12 +392,7 @@ func newWorld(edit ...func(*Config)) *world {
 	for _, e := range edit {
 		e(&c)
 	}
-	s, err := New(c)
-	if err != nil {
-		panic(err)
-	}
-	w.Service = s
-	return w
+	return c
 }
 
 // another is a second gateway on the same store and providers.

@@ -4,9 +4,7 @@ package gateway
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,6 +38,7 @@ type Config struct {
 	// PromoteDefault lets a delete of a customer's default instrument make another
 	// one the default first. False refuses such a delete.
 	PromoteDefault bool
+	Recorder       Recorder // takes down what is decided; default none
 }
 
 // ProviderConfig is one configured provider.
@@ -69,54 +68,53 @@ const (
 	DuplicatesAllow  Duplicates = "allow"  // another instrument is stored, where the provider does that
 )
 
-// Service is the gateway's use cases. It is safe for concurrent use.
+// Service is the gateway's use cases under one configuration: a generation. It never
+// changes; Reload makes the next one. It is safe for concurrent use.
 type Service struct {
-	store          Store
+	*engine
 	keys           Keys
 	providers      map[string]*Provider
-	order          []string // provider names as configured
+	order          []string        // provider names as configured
+	disabled       map[string]bool // provider names
+	charges        map[string]Charges
 	routes         []Route
 	tenants        map[string]Tenant
-	owner          string
-	now            func() time.Time
-	log            *zap.Logger
 	staleIfError   time.Duration
 	lease          time.Duration
 	promoteDefault bool
 	reconcileEvery time.Duration
+	reconcileRate  float64
 	settleTime     time.Duration
-	noShare        share        // of records whose provider is not configured
-	forgetful      Forgetful    // the store, if it is; nil otherwise
-	vanishedAt     atomic.Int64 // when a record was found to be gone, Unix microseconds
-	clock          clock
-	recent         recent
+	recorder       Recorder // nil for none
 }
 
-// New makes a Service. It makes no network call.
+// New makes a Service, the first generation. It makes no network call.
 func New(c Config) (*Service, error) {
-	if c.Store == nil || c.Owner == "" {
-		return nil, errors.New("gateway: Store and Owner are required")
+	e, err := newEngine(c)
+	if err != nil {
+		return nil, err
 	}
+	s, err := e.generation(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	e.latest.Store(s)
+	return s, nil
+}
+
+// generation makes the Service of a configuration. What of the one before can go on
+// does; before is nil for the first.
+func (e *engine) generation(c Config, before *Service) (*Service, error) {
 	if err := c.Keys.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	s := &Service{
-		store: bounded{c.Store}, keys: c.Keys, routes: c.Routes, owner: c.Owner, now: c.Now, log: c.Log,
-		staleIfError: c.StaleIfError, lease: c.Lease, promoteDefault: c.PromoteDefault,
-		providers: map[string]*Provider{}, tenants: map[string]Tenant{}, recent: newRecent(),
-	}
-	s.forgetful, _ = c.Store.(Forgetful)
-	if s.now == nil {
-		s.now = time.Now
-	}
-	if s.log == nil {
-		s.log = zap.NewNop()
+		engine: e, keys: c.Keys, routes: c.Routes, staleIfError: c.StaleIfError, promoteDefault: c.PromoteDefault,
+		lease: cmp.Or(c.Lease, 30*time.Second), reconcileRate: cmp.Or(c.ReconcileRate, 20),
+		providers: map[string]*Provider{}, disabled: map[string]bool{}, charges: map[string]Charges{}, tenants: map[string]Tenant{}, recorder: c.Recorder,
 	}
 	if s.staleIfError == 0 {
 		s.staleIfError = 24 * time.Hour
-	}
-	if s.lease == 0 {
-		s.lease = 30 * time.Second
 	}
 	if s.reconcileEvery = c.ReconcileEvery; s.reconcileEvery <= 0 {
 		s.reconcileEvery = time.Second
@@ -124,17 +122,8 @@ func New(c Config) (*Service, error) {
 	if s.settleTime = c.Settle; s.settleTime <= 0 {
 		s.settleTime = 2 * time.Second
 	}
-	for _, pc := range c.Providers {
-		if _, dup := s.providers[pc.Name]; dup || pc.Name == "" || pc.Adapter == nil {
-			return nil, fmt.Errorf("gateway: provider %q must have a name of its own and an adapter", pc.Name)
-		}
-		s.providers[pc.Name] = newProvider(pc, cmp.Or(c.ReconcileRate, 20), s.log)
-		s.order = append(s.order, pc.Name)
-	}
-	for _, p := range s.providers {
-		if s.lease < p.timeout+leaseMargin {
-			return nil, fmt.Errorf("gateway: a lease of %v is too short for provider %q, whose calls take up to %v", s.lease, p.name, p.timeout)
-		}
+	if err := s.addProviders(c.Providers, before); err != nil {
+		return nil, err
 	}
 	for _, t := range c.Tenants {
 		if t.Duplicates == "" {
@@ -143,13 +132,34 @@ func New(c Config) (*Service, error) {
 		s.tenants[t.Name] = t
 	}
 	for _, r := range c.Routes {
-		for _, name := range r.Providers {
-			if s.providers[name] == nil {
-				return nil, fmt.Errorf("gateway: route %q names provider %q, which is not configured", r.Name, name)
-			}
+		if err := r.check(func(name string) bool { return s.providers[name] != nil }); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
+}
+
+// addProviders takes over from the generation before what has not changed, and makes
+// the others.
+func (s *Service) addProviders(configs []ProviderConfig, before *Service) error {
+	for _, pc := range configs {
+		if _, dup := s.providers[pc.Name]; dup || pc.Name == "" || pc.Adapter == nil {
+			return fmt.Errorf("gateway: provider %q must have a name of its own and an adapter", pc.Name)
+		}
+		var p *Provider
+		if before != nil {
+			p = before.providers[pc.Name]
+		}
+		if p == nil || !p.madeFrom(pc) {
+			p = newProvider(pc, s.reconcileRate, s.log)
+		}
+		if s.lease < p.timeout+leaseMargin {
+			return fmt.Errorf("gateway: a lease of %v is too short for provider %q, whose calls take up to %v", s.lease, p.name, p.timeout)
+		}
+		s.providers[pc.Name], s.disabled[pc.Name], s.charges[pc.Name] = p, pc.Disabled, pc.Charges
+		s.order = append(s.order, pc.Name)
+	}
+	return nil
 }
 
 // leaseMargin is how much longer than a provider's call a lease is at least.

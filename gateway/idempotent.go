@@ -37,11 +37,12 @@ const (
 
 // keyAnswer is the final answer to a change.
 type keyAnswer struct {
-	Instrument *normalize.Instrument `json:"instrument,omitempty"`
-	Provider   string                `json:"provider,omitempty"`
-	Customer   *normalize.Customer   `json:"customer,omitempty"`
-	Created    bool                  `json:"created,omitempty"`
-	Error      *SavedError           `json:"error,omitempty"`
+	Instrument *normalize.Instrument    `json:"instrument,omitempty"`
+	Provider   string                   `json:"provider,omitempty"`
+	Customer   *normalize.Customer      `json:"customer,omitempty"`
+	Token      *normalize.ProviderToken `json:"token,omitempty"`
+	Created    bool                     `json:"created,omitempty"`
+	Error      *SavedError              `json:"error,omitempty"`
 }
 
 // keyKept is how long a change's key is remembered after it was last written.
@@ -73,7 +74,7 @@ func (k keyUse) ended(out Changed, err error) (keyUse, error) {
 	switch outcome := normalize.OutcomeOf(err); {
 	case err == nil:
 		k.State = keyDone
-		k.Answer = &keyAnswer{Instrument: out.Instrument, Provider: out.Provider, Customer: out.Customer, Created: out.Created}
+		k.Answer = &keyAnswer{Instrument: out.Instrument, Provider: out.Provider, Customer: out.Customer, Token: out.Token, Created: out.Created}
 	case outcome == normalize.Rejected:
 		k.State, k.Answer = keyDone, &keyAnswer{Error: savedError(asError(err))}
 	default:
@@ -98,7 +99,7 @@ func (a keyAnswer) replay() (Changed, error) {
 		e.Op = "replay"
 		return Changed{}, &Failure{Err: e, Replayed: true}
 	}
-	return Changed{Instrument: a.Instrument, Provider: a.Provider, Customer: a.Customer, Created: a.Created, Replayed: true}, nil
+	return Changed{Instrument: a.Instrument, Provider: a.Provider, Customer: a.Customer, Token: a.Token, Created: a.Created, Replayed: true}, nil
 }
 
 func (k keyUse) encode() []byte {

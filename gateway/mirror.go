@@ -26,8 +26,8 @@ type Behind struct {
 	Deactivate bool           `json:"deactivate,omitempty"` // it was deactivated for good
 	Delete     DeleteScope    `json:"delete,omitempty"`     // it was deleted; "" if not
 	Tries      int            `json:"tries,omitempty"`
-	Code       normalize.Code `json:"code,omitempty"`     // why the last try failed
-	NextAt     time.Time      `json:"next_at,omitzero"`   // of the next try; zero if the provider cannot do it, or refused it
+	Code       normalize.Code `json:"code,omitempty"`   // why the last try failed
+	NextAt     time.Time      `json:"next_at,omitzero"` // of the next try; zero if the provider cannot do it, or refused it
 }
 
 // plus is what is behind after a further change.
@@ -117,7 +117,9 @@ func (r Record) mirroring(until time.Time) Record {
 }
 
 // pending reports whether the token is of a mirror that is being stored.
-func (t Token) pending() bool { return t.Role == normalize.RoleMirror && t.Status == normalize.StatusPending }
+func (t Token) pending() bool {
+	return t.Role == normalize.RoleMirror && t.Status == normalize.StatusPending
+}
 
 // beingMirrored reports whether somebody is storing a mirror now.
 func (r Record) beingMirrored(now time.Time) bool {
@@ -163,8 +165,11 @@ func (r Record) withToken(record string, t Token, now time.Time) Record {
 	if r.Tokens[i].Status != normalize.StatusPending {
 		r = r.withAnswerKept()
 	}
-	t.Role, t.Record, t.Behind = normalize.RoleMirror, record, r.Tokens[i].Behind
 	before := r.Tokens[i]
+	t.Role, t.Record, t.Behind = before.Role, record, before.Behind
+	if t.Behind != nil && t.Behind.Delete != "" {
+		t.Status = before.Status // it is on its way out, whatever the provider shows
+	}
 	before.SyncedAt, before.Version = t.SyncedAt, t.Version
 	if r.Tokens = slices.Clone(r.Tokens); !sameToken(before, t) {
 		r = r.touched(now)
@@ -252,9 +257,11 @@ func (r Record) scheduled() Record {
 
 // nextStep is when the first mirror must be looked at; ok is false if none need be.
 func (r Record) nextStep() (next time.Time, ok bool) {
-	for _, t := range r.Tokens {
+	for i, t := range r.Tokens {
 		at := time.Time{}
 		switch {
+		case i == 0 && t.Record != "" && r.live():
+			at = r.UpdatedAt // a mirror that has become the primary
 		case t.pending() && r.live():
 			at = t.Until.Add(mirrorGrace)
 		case t.Behind != nil && (r.live() || t.Behind.Delete != ""):
@@ -270,6 +277,9 @@ func (r Record) nextStep() (next time.Time, ok bool) {
 // stepAt is the token whose turn it is.
 func (r Record) stepAt() int {
 	next, ok := r.nextStep()
+	if ok && r.live() && r.primary().Record != "" {
+		return 0
+	}
 	return slices.IndexFunc(r.Tokens, func(t Token) bool {
 		if t.pending() {
 			return ok && t.Until.Add(mirrorGrace).Equal(next)
@@ -360,7 +370,7 @@ func changeOf(change *adapters.UpdateInput, in normalize.UpdateInput) Behind {
 func (r Record) mirrors() []Token {
 	var out []Token
 	for i, t := range r.Tokens {
-		if i > 0 && t.Status != normalize.StatusPending && t.Status != normalize.StatusFailed {
+		if i > 0 && t.Status == normalize.StatusActive {
 			out = append(out, t)
 		}
 	}

@@ -100,9 +100,10 @@ func (s *Service) makeMirror(ctx context.Context, of stored, t Token, src normal
 		s: s, tenant: s.tenant(of.Tenant),
 		in: normalize.CreateInput{
 			CustomerID: of.CustomerID, Sources: []normalize.Source{src}, BillingAddress: of.View.BillingAddress, Default: of.View.Default,
+			Provider: t.Provider,
 		},
-		decision: Decision{Candidates: []Candidate{s.candidate(t.Provider, []normalize.Source{src})}},
 	}
+	c.decision = Decide(s.decideInput(routeRequest(of.Tenant, c.in)))
 	_, err := c.run(ctx, stored{Record: rec})
 	var why *normalize.Error
 	if err != nil {

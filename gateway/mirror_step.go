@@ -131,10 +131,22 @@ func (s *Service) step(ctx context.Context, cur stored) (stored, error) {
 		return cur, nil
 	}
 	t := cur.Tokens[cur.stepAt()]
-	if t.pending() {
+	switch {
+	case t.pending():
 		return s.endPending(ctx, cur, t)
+	case t.Role == normalize.RolePrimary && t.Record != "":
+		return s.absorb(ctx, cur)
+	default:
+		return s.stepWith(ctx, cur, t)
 	}
-	begun, err := cur.stepping(s.owner, now, s.lease)
+}
+
+// stepWith brings one provider in step, unless somebody is at it.
+func (s *Service) stepWith(ctx context.Context, cur stored, t Token) (stored, error) {
+	if t.Behind == nil {
+		return cur, nil
+	}
+	begun, err := cur.stepping(s.owner, s.clock.at(s.now()), s.lease)
 	if err != nil {
 		return cur, nil //nolint:nilerr // somebody is at it
 	}
@@ -181,6 +193,15 @@ func (s *Service) push(ctx context.Context, cur stored, t Token) (stored, error)
 		return cur, unconfigured("mirror", t.Provider)
 	}
 	at := &cur // the record of what is there
+	if t.Record == "" && t.Role == normalize.RoleMirror {
+		alone := cur // it was the primary
+		alone.Tokens = []Token{t}
+		remove, err := remover(p, t.Behind.Delete)
+		if err != nil {
+			return cur, err
+		}
+		return cur, s.forceDelete(ctx, p, alone, remove)
+	}
 	if t.Record != "" {
 		recs, err := s.load(ctx, "mirror", t.Record)
 		if err != nil {
@@ -271,7 +292,7 @@ func (r Record) afterStep(t Token, rev uint64, child *stored, err error, now tim
 	}
 	code := normalize.CodeOf(err)
 	switch {
-	case err == nil && t.Behind.Delete != "" && r.live():
+	case (err == nil || code == normalize.InstrumentDeleted) && t.Behind.Delete != "" && r.live():
 		return r.inStep(t.Provider, rev).without(t.Provider, now)
 	case err == nil || t.Behind.Delete != "" && code == normalize.InstrumentDeleted:
 		return r.inStep(t.Provider, rev)

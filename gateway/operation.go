@@ -34,7 +34,7 @@ func (s *Service) operation(ctx context.Context, tenant string, ids ...string) (
 func (s *Service) Providers() []ProviderStatus {
 	out := make([]ProviderStatus, len(s.order))
 	for i, name := range s.order {
-		out[i] = s.providers[name].status()
+		out[i] = s.providers[name].status(s.disabled[name])
 	}
 	return out
 }
@@ -45,7 +45,7 @@ func (s *Service) Provider(name string) (ProviderStatus, error) {
 	if p == nil {
 		return ProviderStatus{}, notFound("provider")
 	}
-	return p.status(), nil
+	return p.status(s.disabled[name]), nil
 }
 
 // Ready fails if the store cannot answer: the gateway can do nothing without it.

@@ -54,30 +54,35 @@ func (c BreakerConfig) withDefaults() BreakerConfig {
 // bulkhead and a breaker for reads and for writes. Optional operations are
 // asserted here, before the breaker, so that a missing one costs nothing.
 type Provider struct {
-	name     string
-	adapter  adapters.Adapter
-	timeout  time.Duration
-	disabled bool
-	read     *class
-	write    *class
-	share    share // of the reconciler
-	syncs    share // of comparisons that somebody asked for
-	charges  Charges
+	name    string
+	adapter adapters.Adapter
+	made    ProviderConfig // what it was made from, with defaults
+	timeout time.Duration
+	read    *class
+	write   *class
+	share   share // of the reconciler
+	syncs   share // of comparisons that somebody asked for
 }
 
-func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *Provider {
+// withDefaults fills in what was left out.
+func (c ProviderConfig) withDefaults() ProviderConfig {
 	if c.Timeout <= 0 || c.Timeout > maxTimeout {
 		c.Timeout = maxTimeout
 	}
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = 64
 	}
-	b := c.Breaker.withDefaults()
+	c.Breaker = c.Breaker.withDefaults()
+	return c
+}
+
+func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *Provider {
+	c = c.withDefaults()
 	return &Provider{
-		name: c.Name, adapter: c.Adapter, timeout: c.Timeout, disabled: c.Disabled,
-		read:  newClass(c.Name, "read", c.MaxInFlight, b, log),
-		write: newClass(c.Name, "write", c.MaxInFlight, b, log),
-		share: newShare(lookUpsPerSecond), syncs: newShare(lookUpsPerSecond), charges: c.Charges,
+		name: c.Name, adapter: c.Adapter, made: c, timeout: c.Timeout,
+		read:  newClass(c.Name, "read", c.MaxInFlight, c.Breaker, log),
+		write: newClass(c.Name, "write", c.MaxInFlight, c.Breaker, log),
+		share: newShare(lookUpsPerSecond), syncs: newShare(lookUpsPerSecond),
 	}
 }
 
@@ -93,15 +98,6 @@ func (p *Provider) locate(refs normalize.References) string {
 		return l.Locate(refs)
 	}
 	return referenceText(refs, slices.Sorted(maps.Keys(refs)))
-}
-
-// accepts reports whether the provider can store a source of this type.
-func (p *Provider) accepts(src normalize.Source) bool {
-	if src.ProviderReference != nil {
-		return src.ProviderReference.Provider == p.name
-	}
-	c, ok := p.adapter.(adapters.Creator)
-	return ok && slices.Contains(c.SourceTypes(), src.Type)
 }
 
 // class is one kind of calls to a provider, with its own capacity and breaker, so
@@ -289,10 +285,10 @@ func as[T any](p *Provider, op string) (T, error) {
 }
 
 // status reports the provider's state to an operator.
-func (p *Provider) status() ProviderStatus {
+func (p *Provider) status(disabled bool) ProviderStatus {
 	out := ProviderStatus{
 		Object: "provider", Name: p.name, Type: p.Type(), Capabilities: adapters.Capabilities(p.adapter),
-		SourceTypes: []normalize.SourceType{normalize.SourceProviderReference}, Drained: p.disabled,
+		SourceTypes: []normalize.SourceType{normalize.SourceProviderReference}, Drained: disabled,
 		Classes: map[string]ClassStatus{"read": p.read.status(), "write": p.write.status()},
 	}
 	if c, ok := p.adapter.(adapters.Creator); ok {

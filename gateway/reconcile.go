@@ -15,19 +15,28 @@ import (
 	"github.com/polyvault/polyvault/normalize"
 )
 
-// Reconcile drives every unfinished record to an end until ctx is done. It runs in
-// every gateway; they share the work through leases, without a leader.
+// Reconcile drives every unfinished record to an end until ctx is done, each time
+// under the configuration then in force: it is run once, whichever generation it is
+// called on. It runs in every gateway; they share the work through leases, without a
+// leader.
 func (s *Service) Reconcile(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
-	t := time.NewTicker(s.reconcileEvery)
+	every := s.latest.Load().reconcileEvery
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if err := s.sweep(ctx, &work); err != nil && ctx.Err() == nil {
+			now := s.latest.Load()
+			if now.reconcileEvery != every {
+				// Not at the reload: reloads that come faster than the ticks must not put them off.
+				every = now.reconcileEvery
+				t.Reset(every)
+			}
+			if err := now.sweep(ctx, &work); err != nil && ctx.Err() == nil {
 				s.log.Warn("the reconciler could not look for work", zap.Error(err))
 			}
 		}

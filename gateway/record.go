@@ -56,7 +56,7 @@ type Record struct {
 	Held       bool              `json:"held,omitempty"`     // deactivated by the gateway, where the provider cannot
 	KeyTaken   bool              `json:"taken,omitempty"`    // refused: the idempotency key is a change's
 	DeletedAt  time.Time         `json:"deleted_at,omitzero"`
-	Claims     []string          `json:"claims,omitempty"` // names held in the store, released with the instrument
+	Claims     []string          `json:"claims,omitempty"`    // names held in the store, released with the instrument
 	Plan       []Token           `json:"plan,omitempty"`      // the mirrors that the instrument gets once it is complete
 	Mirrored   int               `json:"mirrored,omitempty"`  // mirrors that were ever begun: each has a record of its own
 	MirrorOf   string            `json:"mirror_of,omitempty"` // the instrument whose mirror this record stores; see mirror.go

@@ -66,7 +66,7 @@ func (s *Service) chargeable(p *Provider, t Token, expired bool, in ResolveInput
 	if s.drained(p.name) {
 		return "", ExcludedDrained
 	}
-	if reason := p.charges.refuse(in.Currency, in.Country); reason != "" {
+	if reason := s.charges[p.name].refuse(in.Currency, in.Country); reason != "" {
 		return "", reason
 	}
 	health := p.health()

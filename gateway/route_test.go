@@ -25,28 +25,31 @@ func TestTheFirstRouteThatMatchesDecides(t *testing.T) {
 	})
 	account := normalize.Source{Type: normalize.SourceBankAccount, BankAccount: &normalize.BankAccountSource{}}
 	place := func(provider string, source int) Candidate { return Candidate{Provider: provider, Source: source} }
+	by := func(route string, candidates ...Candidate) Decision {
+		return Decision{Route: route, Strategy: StrategyPriority, Candidates: candidates}
+	}
 	for rule, c := range map[string]struct {
 		tenant string
 		in     normalize.CreateInput
 		want   Decision
 	}{
-		"a tenant's own":                      {"special", input("c", card(amex)), Decision{"tenant", []Candidate{place("beta", 0)}}},
-		"country and currency":                {acme, normalize.CreateInput{Country: "AT", Currency: "CHF", Sources: []normalize.Source{card(visa)}}, Decision{"austria in euro", []Candidate{place("beta", 0), place("alpha", 0)}}},
-		"the address gives a country":         {acme, normalize.CreateInput{BillingAddress: &normalize.Address{Country: "AT"}, Currency: "EUR", Sources: []normalize.Source{card(visa)}}, Decision{"austria in euro", []Candidate{place("beta", 0), place("alpha", 0)}}},
-		"the request's country is first":      {acme, normalize.CreateInput{Country: "US", BillingAddress: &normalize.Address{Country: "AT"}, Currency: "EUR", Sources: []normalize.Source{card(visa)}}, Decision{"visa", []Candidate{place("alpha", 0)}}},
-		"only one of two conditions":          {acme, normalize.CreateInput{Country: "AT", Sources: []normalize.Source{card(visa)}}, Decision{"visa", []Candidate{place("alpha", 0)}}},
-		"a type, at a disabled provider":      {acme, input("c", account), Decision{"accounts", []Candidate{{"off", 0, ReasonDisabled}}}},
-		"a brand, at one that takes no cards": {acme, input("c", card(amex)), Decision{"amex", []Candidate{{"tokens", -1, ReasonUnsupportedSource}, place("beta", 0)}}},
-		"any source of the request":           {acme, input("c", card(visa), visaToken("t")), Decision{"by token", []Candidate{place("tokens", 1), place("alpha", 0)}}},
+		"a tenant's own":                      {"special", input("c", card(amex)), by("tenant", place("beta", 0))},
+		"country and currency":                {acme, normalize.CreateInput{Country: "AT", Currency: "CHF", Sources: []normalize.Source{card(visa)}}, by("austria in euro", place("beta", 0), place("alpha", 0))},
+		"the address gives a country":         {acme, normalize.CreateInput{BillingAddress: &normalize.Address{Country: "AT"}, Currency: "EUR", Sources: []normalize.Source{card(visa)}}, by("austria in euro", place("beta", 0), place("alpha", 0))},
+		"the request's country is first":      {acme, normalize.CreateInput{Country: "US", BillingAddress: &normalize.Address{Country: "AT"}, Currency: "EUR", Sources: []normalize.Source{card(visa)}}, by("visa", place("alpha", 0))},
+		"only one of two conditions":          {acme, normalize.CreateInput{Country: "AT", Sources: []normalize.Source{card(visa)}}, by("visa", place("alpha", 0))},
+		"a type, at a disabled provider":      {acme, input("c", account), by("accounts", Candidate{"off", 0, ReasonDisabled})},
+		"a brand, at one that takes no cards": {acme, input("c", card(amex)), by("amex", Candidate{"tokens", -1, ReasonUnsupportedSource}, place("beta", 0))},
+		"any source of the request":           {acme, input("c", card(visa), visaToken("t")), by("by token", place("tokens", 1), place("alpha", 0))},
 		"none":                                {acme, input("c", card(mastercard)), Decision{}},
-		"the provider is named":               {acme, normalize.CreateInput{Provider: "alpha", Sources: []normalize.Source{card(amex)}}, Decision{"", []Candidate{place("alpha", 0)}}},
-		"an unknown provider is named":        {acme, normalize.CreateInput{Provider: "gamma", Sources: []normalize.Source{card(amex)}}, Decision{"", []Candidate{{"gamma", -1, ReasonUnknownProvider}}}},
-		"a reference names it":                {acme, input("c", reference("alpha", nil)), Decision{"", []Candidate{place("alpha", 0)}}},
+		"the provider is named":               {acme, normalize.CreateInput{Provider: "alpha", Sources: []normalize.Source{card(amex)}}, Decision{Candidates: []Candidate{place("alpha", 0)}}},
+		"an unknown provider is named":        {acme, normalize.CreateInput{Provider: "gamma", Sources: []normalize.Source{card(amex)}}, Decision{Candidates: []Candidate{{"gamma", -1, ReasonUnknownProvider}}}},
+		"a reference names it":                {acme, input("c", reference("alpha", nil)), Decision{Candidates: []Candidate{place("alpha", 0)}}},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
 			for range 2 {
-				require.Equal(t, c.want, w.decide(routeRequest(c.tenant, c.in)))
+				require.Equal(t, c.want, w.decideCreate(c.tenant, c.in))
 			}
 			require.Zero(t, w.store.trips["load"]+w.store.trips["write"], "deciding is pure")
 		})

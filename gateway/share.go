@@ -21,8 +21,18 @@ type share struct {
 }
 
 func newShare(perSecond float64) share {
-	return share{limit: rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))}
+	return share{limit: rate.NewLimiter(rate.Limit(perSecond), burstOf(perSecond))}
 }
+
+// adjust sets the rate, in records a second.
+func (s *share) adjust(perSecond float64) {
+	if next := rate.Limit(perSecond); s.limit.Limit() != next {
+		s.limit.SetLimit(next)
+		s.limit.SetBurst(burstOf(perSecond))
+	}
+}
+
+func burstOf(perSecond float64) int { return max(1, int(perSecond)) }
 
 // take reports whether work on a record may begin now. It must be given back.
 func (s *share) take(id string) bool {

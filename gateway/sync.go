@@ -88,7 +88,9 @@ type syncing struct {
 }
 
 // selected reports whether a provider is one of those that are compared.
-func (y *syncing) selected(provider string) bool { return y.in.Provider == "" || y.in.Provider == provider }
+func (y *syncing) selected(provider string) bool {
+	return y.in.Provider == "" || y.in.Provider == provider
+}
 
 // concerns reports whether a record is an instrument that lives at a selected provider.
 func (y *syncing) concerns(rec *stored) bool {

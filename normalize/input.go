@@ -27,15 +27,7 @@ type CreateInput struct {
 func (in CreateInput) Validate(now time.Time) []FieldError {
 	v := validator{now: now}
 	v.customerID("/customer_id", in.CustomerID)
-	switch n := len(in.Sources); {
-	case n == 0:
-		v.add("/sources", MissingField, "at least one source is required")
-	case n > MaxSources:
-		v.add("/sources", OutOfRange, "at most 8 sources are accepted")
-	}
-	for i, s := range in.Sources {
-		v.source("/sources/"+strconv.Itoa(i), s)
-	}
+	v.sources(in.Sources)
 	if in.BillingAddress != nil {
 		v.address("/billing_address", *in.BillingAddress)
 	}
@@ -46,6 +38,35 @@ func (in CreateInput) Validate(now time.Time) []FieldError {
 		v.name("/provider", in.Provider)
 	}
 	return v.errs
+}
+
+// MirrorInput asks for an instrument to be stored at a further provider.
+type MirrorInput struct {
+	Sources  []Source // 1–8; the first that a provider accepts is used
+	Provider string   // a configured provider's name; "" for the first that accepts a source and has none of the instrument
+}
+
+// Validate returns everything that is wrong with the request; nil if nothing is.
+func (in MirrorInput) Validate(now time.Time) []FieldError {
+	v := validator{now: now}
+	v.sources(in.Sources)
+	if in.Provider != "" {
+		v.name("/provider", in.Provider)
+	}
+	return v.errs
+}
+
+// sources checks the sources of a request.
+func (v *validator) sources(all []Source) {
+	switch n := len(all); {
+	case n == 0:
+		v.add("/sources", MissingField, "at least one source is required")
+	case n > MaxSources:
+		v.add("/sources", OutOfRange, "at most 8 sources are accepted")
+	}
+	for i, s := range all {
+		v.source("/sources/"+strconv.Itoa(i), s)
+	}
 }
 
 // AddressPatch is a JSON Merge Patch (RFC 7396) of an address: member name to new

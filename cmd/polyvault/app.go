@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -145,9 +146,7 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 			Name: t.Name, AcceptRawCard: t.AcceptRawCard, Duplicates: gateway.Duplicates(t.Duplicates),
 		})
 	}
-	for _, r := range c.Routes {
-		gc.Routes = append(gc.Routes, gateway.Route{Name: r.Name, Match: gateway.Match(r.Match), Providers: r.Providers})
-	}
+	gc.Routes = gatewayRoutes(c)
 	for _, p := range c.Providers {
 		adapter, err := p.Adapter.Open(adapters.Env{HTTP: adapters.NewHTTPClient(clientOptions(c, p))})
 		if err != nil {
@@ -164,6 +163,28 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 	}
 	return gc, nil
 }
+
+func gatewayRoutes(c *config.Config) []gateway.Route {
+	out := make([]gateway.Route, len(c.Routes))
+	for i, r := range c.Routes {
+		m := r.Match
+		out[i] = gateway.Route{
+			Name: r.Name, Providers: r.Providers, Strategy: gateway.Strategy(r.Strategy), Weights: r.Weights, Mirrors: r.Mirrors,
+			Match: gateway.Match{
+				Tenant: m.Tenant, Country: m.Country, Currency: m.Currency, Type: m.Type, Brand: m.Brand,
+				BIN: m.BIN, Metadata: m.Metadata, Source: m.Source,
+			},
+		}
+		if share := m.Customer; share != nil {
+			out[i].Match.Customer = &gateway.CustomerRange{From: hundredths(share.From), Below: hundredths(share.Below)}
+		}
+	}
+	return out
+}
+
+// hundredths turns percent into the gateway's unit. The configuration has at most two
+// decimals, of which a float64 may be a little less.
+func hundredths(percent float64) int { return int(math.Round(percent * 100)) }
 
 // clientOptions allow as many connections as there can be calls: reads and writes
 // have max_in_flight each.

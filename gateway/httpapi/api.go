@@ -59,10 +59,10 @@ type Config struct {
 	MaxAuthFailures int
 }
 
-// API serves the gateway's HTTP interface. It is safe for concurrent use.
+// API serves the gateway's HTTP interface, under one configuration after the other. It
+// is safe for concurrent use.
 type API struct {
-	service       service
-	keys          keyring
+	current       atomic.Pointer[generation]
 	failures      *failures
 	log           *zap.Logger
 	now           func() time.Time
@@ -90,8 +90,7 @@ func New(c Config) (*API, error) {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
 	a := &API{
-		service: c.Service, keys: keys, log: c.Log, now: c.Now, document: doc,
-		maxBody: c.MaxBody, maxImportBody: c.MaxImportBody,
+		log: c.Log, now: c.Now, document: doc, maxBody: c.MaxBody, maxImportBody: c.MaxImportBody,
 	}
 	if a.log == nil {
 		a.log = zap.NewNop()
@@ -109,6 +108,7 @@ func New(c Config) (*API, error) {
 		c.MaxAuthFailures = 300
 	}
 	a.failures = newFailures(c.MaxAuthFailures, a.now)
+	a.current.Store(&generation{c.Service, keys, ConfigStatus{Generation: 1, LoadedAt: a.now().UTC()}})
 	if err := a.register(); err != nil {
 		return nil, err
 	}

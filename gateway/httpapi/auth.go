@@ -21,6 +21,7 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 				return echo.ErrNotFound
 			}
 			x := exchangeOf(c)
+			x.generation = a.current.Load()
 			x.operation, x.keyed = id, op.keyed || op.keyHeader && len(c.Request().Header.Values(idempotencyHeader)) > 0
 			if op.scope == public {
 				return next(c)
@@ -47,7 +48,7 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 
 // authenticate sets the caller. All failures answer the same.
 func (a *API) authenticate(c echo.Context, x *exchange) error {
-	if x.caller = a.keys.find(bearer(c.Request().Header["Authorization"])); x.caller != nil {
+	if x.caller = x.generation.keys.find(bearer(c.Request().Header["Authorization"])); x.caller != nil {
 		return nil
 	}
 	if wait := a.failures.count(c.RealIP()); wait > 0 {

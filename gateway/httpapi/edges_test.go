@@ -224,7 +224,7 @@ func TestServicePages(t *testing.T) {
 	r.api.Drain()
 	rec := r.call(t, http.MethodGet, "/readyz", "", "Authorization", "")
 	require.Equal(t, 503, rec.Code)
-	require.JSONEq(t, `{"status":"draining"}`, rec.Body.String())
+	require.JSONEq(t, `{"status":"draining","generation":1,"config_loaded_at":"2026-11-20T10:00:00Z"}`, rec.Body.String())
 	require.Equal(t, 200, r.call(t, http.MethodGet, "/v1/providers", "").Code, "requests that come all the same are served")
 
 	rec = r.call(t, http.MethodGet, "/openapi.json", "", "Authorization", "")

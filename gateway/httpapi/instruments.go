@@ -30,7 +30,7 @@ func (a *API) CreateInstrument(c echo.Context, _ CreateInstrumentParams) error {
 	if err != nil {
 		return err
 	}
-	created, err := a.service.Create(c.Request().Context(), tenant(c), in, key)
+	created, err := a.service(c).Create(c.Request().Context(), tenant(c), in, key)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func createdStatus(created gateway.Created) int {
 // GetInstrument reads an instrument.
 func (a *API) GetInstrument(c echo.Context, id InstrumentID, params GetInstrumentParams) error {
 	stored := params.Read != nil && *params.Read == ReadModeStored
-	r, err := a.service.Get(c.Request().Context(), tenant(c), id, stored)
+	r, err := a.service(c).Get(c.Request().Context(), tenant(c), id, stored)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (a *API) change(c echo.Context, change gateway.Change) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.service.Change(c.Request().Context(), tenant(c), key, change)
+	out, err := a.service(c).Change(c.Request().Context(), tenant(c), key, change)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (a *API) ListInstruments(c echo.Context, p ListInstrumentsParams) error {
 	in := gateway.ListInput{
 		Filter: filterOf(p), Query: value(p.Q), Sort: string(value(p.Sort)), Limit: value(p.Limit), Cursor: value(p.Cursor),
 	}
-	page, err := a.service.List(c.Request().Context(), tenant(c), in)
+	page, err := a.service(c).List(c.Request().Context(), tenant(c), in)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (a *API) ListInstruments(c echo.Context, p ListInstrumentsParams) error {
 
 // ListCustomerInstruments lists a customer's instruments, asking the providers.
 func (a *API) ListCustomerInstruments(c echo.Context, customer CustomerID, p ListCustomerInstrumentsParams) error {
-	page, err := a.service.ListCustomer(c.Request().Context(), tenant(c), customer, value(p.Limit), value(p.Cursor))
+	page, err := a.service(c).ListCustomer(c.Request().Context(), tenant(c), customer, value(p.Limit), value(p.Cursor))
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 // GetOperation reads what became of a create.
 func (a *API) GetOperation(c echo.Context, id OperationID) error {
-	op, err := a.service.Operation(c.Request().Context(), tenant(c), id)
+	op, err := a.service(c).Operation(c.Request().Context(), tenant(c), id)
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (a *API) GetOperation(c echo.Context, id OperationID) error {
 // FindOperations finds the operation of an idempotency key, or lists those in a state.
 func (a *API) FindOperations(c echo.Context, p FindOperationsParams) error {
 	if p.State != nil && p.IdempotencyKey == nil {
-		page, err := a.service.ListOperations(c.Request().Context(), tenant(c), gateway.ListOperationsInput{
+		page, err := a.service(c).ListOperations(c.Request().Context(), tenant(c), gateway.ListOperationsInput{
 			State: gateway.State(*p.State), Limit: value(p.Limit), Cursor: value(p.Cursor),
 		})
 		if err != nil {
@@ -37,7 +37,7 @@ func (a *API) FindOperations(c echo.Context, p FindOperationsParams) error {
 	if !valid {
 		return invalidKey("the idempotency key must be 1 to 255 visible ASCII characters, bare or as a quoted string")
 	}
-	op, err := a.service.OperationByKey(c.Request().Context(), tenant(c), key)
+	op, err := a.service(c).OperationByKey(c.Request().Context(), tenant(c), key)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (a *API) RetryOperation(c echo.Context, id OperationID) error {
 	if err := readNoBody(c, a.maxBody); err != nil {
 		return err
 	}
-	op, err := a.service.RetryOperation(c.Request().Context(), tenant(c), id)
+	op, err := a.service(c).RetryOperation(c.Request().Context(), tenant(c), id)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (a *API) FailOperation(c echo.Context, id OperationID) error {
 	if err := readNoBody(c, a.maxBody); err != nil {
 		return err
 	}
-	op, err := a.service.FailOperation(c.Request().Context(), tenant(c), id)
+	op, err := a.service(c).FailOperation(c.Request().Context(), tenant(c), id)
 	if err != nil {
 		return err
 	}

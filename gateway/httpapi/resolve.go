@@ -25,7 +25,7 @@ func (a *API) ResolveInstrument(c echo.Context, id InstrumentID) error {
 			return err
 		}
 	}
-	out, err := a.service.Resolve(c.Request().Context(), tenant(c), id, in)
+	out, err := a.service(c).Resolve(c.Request().Context(), tenant(c), id, in)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (a *API) SyncInstruments(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := a.service.Sync(c.Request().Context(), tenant(c), in)
+	page, err := a.service(c).Sync(c.Request().Context(), tenant(c), in)
 	if err != nil {
 		return err
 	}

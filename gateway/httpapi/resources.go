@@ -10,7 +10,7 @@ import (
 
 // GetCustomer reads where a customer is known.
 func (a *API) GetCustomer(c echo.Context, id CustomerID) error {
-	customer, err := a.service.GetCustomer(c.Request().Context(), tenant(c), id)
+	customer, err := a.service(c).GetCustomer(c.Request().Context(), tenant(c), id)
 	if err != nil {
 		return err
 	}
@@ -34,12 +34,12 @@ func (a *API) PutCustomer(c echo.Context, id CustomerID, _ PutCustomerParams) er
 func (a *API) ListProviders(c echo.Context) error {
 	return ok(c, struct {
 		Data []gateway.ProviderStatus `json:"data"`
-	}{a.service.Providers()})
+	}{a.service(c).Providers()})
 }
 
 // GetProvider reads a provider's capabilities and health.
 func (a *API) GetProvider(c echo.Context, name string) error {
-	status, err := a.service.Provider(name)
+	status, err := a.service(c).Provider(name)
 	if err != nil {
 		return err
 	}
@@ -53,14 +53,21 @@ type health struct {
 // GetHealth answers as long as the process can answer at all.
 func (a *API) GetHealth(c echo.Context) error { return ok(c, health{"ok"}) }
 
-// GetReadiness answers whether new requests should come here.
+type readiness struct {
+	Status string `json:"status"` // ok or draining
+	ConfigStatus
+}
+
+// GetReadiness answers whether new requests should come here. A configuration that
+// was refused does not count against that: the one before is in force.
 func (a *API) GetReadiness(c echo.Context) error {
+	config := exchangeOf(c).generation.ConfigStatus
 	if a.draining.Load() {
-		writeJSON(c, http.StatusServiceUnavailable, mediaJSON, health{"draining"})
+		writeJSON(c, http.StatusServiceUnavailable, mediaJSON, readiness{"draining", config})
 		return nil
 	}
-	if err := a.service.Ready(c.Request().Context()); err != nil {
+	if err := a.service(c).Ready(c.Request().Context()); err != nil {
 		return err
 	}
-	return ok(c, health{"ok"})
+	return ok(c, readiness{"ok", config})
 }

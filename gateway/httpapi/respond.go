@@ -53,13 +53,14 @@ func shownAll(c echo.Context, all []normalize.Instrument) []normalize.Instrument
 
 // exchange is what the layers of one request tell each other. It lives in Echo's context.
 type exchange struct {
-	requestID string
-	caller    *APIKey        // nil until authenticated
-	operation string         // the document's operationId; "" if no route matched
-	keyed     bool           // the operation takes an idempotency key
-	code      normalize.Code // of the problem that was answered
-	err       error          // behind that problem
-	writeErr  error          // the answer could not be delivered
+	requestID  string
+	generation *generation    // the configuration that the request is served under, to its end; nil until admitted
+	caller     *APIKey        // nil until authenticated
+	operation  string         // the document's operationId; "" if no route matched
+	keyed      bool           // the operation takes an idempotency key
+	code       normalize.Code // of the problem that was answered
+	err        error          // behind that problem
+	writeErr   error          // the answer could not be delivered
 }
 
 const exchangeKey = "polyvault.exchange"
