@@ -37,10 +37,7 @@ func newOperations() *cobra.Command {
 			return usagef("a command is required: list, show, retry or fail")
 		},
 	}
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&r.url, "url", "http://127.0.0.1:8080", "the gateway's address")
-	flags.StringVar(&r.keyFile, "api-key-file", "", "a file with the API key; default: "+keyVariable)
-	flags.BoolVar(&r.json, "json", false, "print JSON, one operation a line")
+	r.flags(cmd.PersistentFlags(), "operation")
 	cmd.AddCommand(
 		newOperationsList(r),
 		r.onOne("show", "Print an operation", (*client.Client).Operation),
@@ -60,7 +57,7 @@ func newOperationsList(r *remote) *cobra.Command {
 			if state != "manual" && state != "unknown" {
 				return usagef("--state must be manual or unknown")
 			}
-			c, err := r.open()
+			c, err := r.open(callTimeout)
 			if err != nil {
 				return err
 			}
@@ -85,7 +82,7 @@ func (r *remote) onOne(name, short string, do func(*client.Client, context.Conte
 		Short: short,
 		Args:  cobra.ExactArgs(1),
 		RunE: work(func(cmd *cobra.Command, args []string) error {
-			c, err := r.open()
+			c, err := r.open(callTimeout)
 			if err != nil {
 				return err
 			}
@@ -101,7 +98,24 @@ func (r *remote) onOne(name, short string, do func(*client.Client, context.Conte
 	}
 }
 
-func (r *remote) open() (*client.Client, error) {
+// flagSet is what flags are added to.
+type flagSet interface {
+	StringVar(p *string, name, value, usage string)
+	BoolVar(p *bool, name string, value bool, usage string)
+}
+
+// flags adds what every command needs that calls a gateway.
+func (r *remote) flags(flags flagSet, item string) {
+	flags.StringVar(&r.url, "url", "http://127.0.0.1:8080", "the gateway's address")
+	flags.StringVar(&r.keyFile, "api-key-file", "", "a file with the API key; default: "+keyVariable)
+	flags.BoolVar(&r.json, "json", false, "print JSON, one "+item+" a line")
+}
+
+// callTimeout is how long a gateway may take to answer, unless a command gives it longer.
+const callTimeout = 30 * time.Second
+
+// open makes a client; each call may take as long as timeout.
+func (r *remote) open(timeout time.Duration) (*client.Client, error) {
 	key := os.Getenv(keyVariable)
 	if r.keyFile != "" {
 		b, err := os.ReadFile(r.keyFile)
@@ -114,7 +128,7 @@ func (r *remote) open() (*client.Client, error) {
 		return nil, usagef("an API key is required: set %s, or --api-key-file", keyVariable)
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
-	c, err := client.New(r.url, key, client.Options{HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, Retries: 2})
+	c, err := client.New(r.url, key, client.Options{HTTP: &http.Client{Transport: transport, Timeout: timeout}, Retries: 2})
 	if err != nil {
 		return nil, usagef("--url must be the address of a gateway, such as http://127.0.0.1:8080")
 	}
