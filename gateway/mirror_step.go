@@ -223,6 +223,13 @@ func (s *Service) push(ctx context.Context, cur stored, t Token) (stored, error)
 		after, err = s.deactivateAt(ctx, p, *at)
 	case change != nil || in.Default != nil:
 		after, err = s.pushChange(ctx, p, *at, change, in)
+		if rest := withoutExpiry(change); rest != nil && normalize.CodeOf(err) == normalize.UnsupportedOperation {
+			// A provider that keeps no expiry date can have the address all the same.
+			pushed, restErr := s.pushChange(ctx, p, *at, rest, in)
+			if after = pushed; restErr != nil {
+				err = restErr
+			}
+		}
 	default:
 		return cur, nil // what was changed has been taken back
 	}
@@ -230,6 +237,17 @@ func (s *Service) push(ctx context.Context, cur stored, t Token) (stored, error)
 		return after, err
 	}
 	return cur, err
+}
+
+// withoutExpiry is a change of an address that came together with one of an expiry
+// date; nil if only one of them is changed.
+func withoutExpiry(change *adapters.UpdateInput) *adapters.UpdateInput {
+	if change == nil || change.ExpYear == nil || change.BillingAddress == nil && !change.ClearBillingAddress {
+		return nil
+	}
+	rest := *change
+	rest.ExpMonth, rest.ExpYear = nil, nil
+	return &rest
 }
 
 // pushChange makes a change at a provider, and notes in the record what is there now.

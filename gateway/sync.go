@@ -98,8 +98,11 @@ func (y *syncing) concerns(rec *stored) bool {
 		slices.ContainsFunc(rec.Tokens, func(t Token) bool { return y.selected(t.Provider) && t.comparable() })
 }
 
-// comparable reports whether the token names a place that can be asked about.
-func (t Token) comparable() bool { return !t.pending() && len(t.References) > 0 }
+// comparable reports whether the token names a place that can be asked about, and that
+// is to stay.
+func (t Token) comparable() bool {
+	return !t.pending() && len(t.References) > 0 && (t.Behind == nil || t.Behind.Delete == "")
+}
 
 // walk goes through the customer's or the tenant's index by creation. It returns the
 // last member that was done with, and whether there may be more.

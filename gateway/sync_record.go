@@ -147,6 +147,9 @@ func (y *syncing) fold(r Record, f *finding, now time.Time) (Record, error) {
 		return r, nil
 	}
 	if d.Differences = r.driftOf(f.token, *r.View, f.ins, now); len(d.Differences) == 0 {
+		if b := f.token.Behind; b.givenUp() && b.Delete == "" {
+			r = r.inStep(f.token.Provider, b.Rev) // somebody has done it by hand
+		}
 		return r, nil
 	}
 	if f.token.Role != normalize.RoleMirror {
@@ -190,9 +193,9 @@ func (r Record) pushed(d *Drift, t Token, what Behind, now time.Time) Record {
 	switch {
 	case what == (Behind{}):
 		d.Repaired = true // the record follows
-	case t.Behind.covers(what) && t.Behind.givenUp():
+	case t.Behind.covers(what) && t.Behind.givenUp() && (what.Expiry || !t.Behind.Expiry):
 		d.Repaired, d.ErrorCode = false, t.Behind.Code
-	case t.Behind.covers(what):
+	case t.Behind.covers(what) && !t.Behind.givenUp():
 		d.Repaired = true // somebody is at it
 	default:
 		d.Repaired = true
@@ -208,8 +211,12 @@ func (y *syncing) followed(ctx context.Context, found []finding) []Drift {
 		if !f.follow || !f.drift.Repaired {
 			continue
 		}
-		recs, err := y.s.load(ctx, "sync", f.token.Record)
-		if err != nil || len(recs) == 0 || recs[0] == nil || !recs[0].live() {
+		recs := []*stored{nil}
+		var err error
+		if f.token.Record != "" {
+			recs, err = y.s.load(ctx, "sync", f.token.Record)
+		}
+		if err != nil || recs[0] == nil || !recs[0].live() {
 			found[i].drift.Repaired, found[i].drift.ErrorCode = false, normalize.Conflict
 			continue
 		}

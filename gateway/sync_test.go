@@ -160,6 +160,36 @@ func TestAMirrorThatCannotFollowIsReportedUntilItDoes(t *testing.T) {
 		require.Equal(t, []string{"beta present card.exp_year:2031>2030 unsupported_operation"}, found(w.syncs(t, SyncInput{CustomerID: "cus", Repair: true})))
 		w.settles(t)
 		require.Equal(t, updates, w.b.count("update"), "what was refused for good is not tried again")
+
+		w.b.change(ins.ProviderTokens[1].References, func(i *adapters.Instrument) { i.Card.ExpYear = 2031 })
+		w.syncs(t, SyncInput{CustomerID: "cus", Repair: true})
+		recs, err := w.load(t.Context(), "test", ins.ID)
+		require.NoError(t, err)
+		require.Nil(t, recs[0].Tokens[1].Behind, "somebody has done it by hand")
+	})
+}
+
+// A provider that keeps no expiry date is given the address all the same.
+func TestAMirrorIsGivenWhatItCanKeep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, ins := twice(t)
+		ref := ins.ProviderTokens[1].References
+		unsupported := step{err: failure(normalize.UnsupportedOperation, normalize.NotSent)}
+		w.b.change(ref, func(i *adapters.Instrument) {
+			i.Card.ExpYear, i.BillingAddress = 2030, &normalize.Address{City: "Wien", Line1: "Ring 1"}
+		})
+		w.b.will("update", unsupported)
+		w.drifts(t, []string{"beta present card.exp_year:2031>2030 billing_address.city:Graz>Wien"},
+			[]string{"beta present card.exp_year:2031>2030 billing_address.city:Graz>Wien repaired"},
+			[]string{"beta present card.exp_year:2031>2030 unsupported_operation"})
+		w.b.change(ref, func(i *adapters.Instrument) {
+			i.Card.ExpYear, i.BillingAddress = 2031, &normalize.Address{City: "Linz", Line1: "Ring 1"}
+		})
+		w.b.will("update", unsupported)
+		require.Equal(t, []string{"beta present billing_address.city:Graz>Linz repaired"}, found(w.syncs(t, SyncInput{CustomerID: "cus", Repair: true})))
+		w.settles(t)
+		require.Empty(t, found(w.syncs(t, SyncInput{CustomerID: "cus"})))
 	})
 }
 
