@@ -246,6 +246,20 @@ func TestWhatIsAbsentIsMarkedAndComesBack(t *testing.T) {
 	}
 }
 
+// What a list leaves out may be there all the same: at another customer, since two
+// were merged, or past the end of what is read.
+func TestWhatAListLeavesOutIsAskedForByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, ins := twice(t)
+		w.a.change(ins.ProviderTokens[0].References, func(i *adapters.Instrument) { i.Customer = "merged" })
+		before := w.changes()
+		require.Empty(t, found(w.syncs(t, SyncInput{CustomerID: "cus", Repair: true})))
+		require.Equal(t, before, w.changes())
+		require.Equal(t, 1, w.a.count("get"))
+	})
+}
+
 // A provider may need a moment to show what it has just stored.
 func TestWhatWasJustSeenIsNotMarkedAsAbsent(t *testing.T) {
 	t.Parallel()
