@@ -164,6 +164,17 @@ type Locator interface {
 	Locate(ref normalize.References) string
 }
 
+// Prober is implemented by providers that have a cheap read which shows that they
+// answer.
+type Prober interface {
+	// Probe makes the cheapest read that the provider answers in its own form, its
+	// word that there is no such thing included. It changes nothing, reads no
+	// customer's data where that can be helped, and returns nil if the provider
+	// answered so. It fails with ProviderMisconfigured where the provider refuses the
+	// credentials.
+	Probe(ctx context.Context) error
+}
+
 // Charger is implemented by providers whose payment call can name a stored instrument.
 type Charger interface {
 	// Charge returns what the provider's payment call needs of the instrument, as a

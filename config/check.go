@@ -136,17 +136,34 @@ func checkProviders(p *problems, c *Config) {
 		where := at("providers", i)
 		names.check(p, where.with("name"), provider.Name)
 		checkRange(p, where.with("timeout"), provider.Timeout, 100*time.Millisecond, 10*time.Second)
-		breaker := where.with("breaker")
-		if provider.Breaker.Window != 0 {
-			checkRange(p, breaker.with("window"), provider.Breaker.Window, time.Second, time.Hour)
-		}
-		if provider.Breaker.OpenFor != 0 {
-			checkRange(p, breaker.with("open_for"), provider.Breaker.OpenFor, 100*time.Millisecond, 10*time.Minute)
-		}
+		checkBreaker(p, where.with("breaker"), provider)
 		checkCurrencies(p, where.with("charges", "currencies"), provider.Charges.Currencies)
 		checkCountries(p, where.with("charges", "countries"), provider.Charges.Countries)
 		if provider.Adapter != nil {
 			checkBaseURL(p, where.with("config", "base_url"), provider, c.InsecureProviders)
+		}
+	}
+}
+
+// checkBreaker checks what is not left to its default.
+func checkBreaker(p *problems, where path, provider Provider) {
+	b := provider.Breaker
+	openFor := b.OpenFor
+	if openFor == 0 {
+		openFor = Duration(15 * time.Second)
+	}
+	for _, c := range []struct {
+		key       string
+		is        Duration
+		low, high time.Duration
+	}{
+		{"window", b.Window, time.Second, time.Hour},
+		{"slow_call", b.SlowCall, 10 * time.Millisecond, time.Duration(provider.Timeout)},
+		{"open_for", b.OpenFor, 100 * time.Millisecond, 10 * time.Minute},
+		{"open_for_max", b.OpenForMax, time.Duration(openFor), time.Hour},
+	} {
+		if c.is != 0 {
+			checkRange(p, where.with(c.key), c.is, c.low, c.high)
 		}
 	}
 }

@@ -93,6 +93,7 @@ type Provider struct {
 	Type        string   `json:"type"`
 	Timeout     Duration `json:"timeout"`       // per call; up to 10s, which is the default
 	MaxInFlight int      `json:"max_in_flight"` // calls at the same time, each for reads and for writes; default 64
+	RetryBudget int      `json:"retry_budget"`  // creates a second that may come here after they were tried elsewhere; 1–100000, default 100
 	Disabled    bool     `json:"disabled,omitempty"`
 	Breaker     Breaker  `json:"breaker,omitzero"`
 	Charges     Charges  `json:"charges,omitzero"`
@@ -109,7 +110,10 @@ type Breaker struct {
 	MinRequests         int      `json:"min_requests,omitempty"`         // fewer never trip it by rate; default 20
 	FailureRatio        float64  `json:"failure_ratio,omitempty"`        // above 0, up to 1; default 0.5
 	ConsecutiveFailures int      `json:"consecutive_failures,omitempty"` // default 5
-	OpenFor             Duration `json:"open_for,omitempty"`             // 100ms–10m, default 15s
+	SlowCall            Duration `json:"slow_call,omitempty"`            // a call that takes longer is slow; 10ms up to the timeout, default half of it
+	SlowRatio           float64  `json:"slow_ratio,omitempty"`           // the share of slow calls that trips it; above 0, up to 1; default 0.8
+	OpenFor             Duration `json:"open_for,omitempty"`             // the first time, doubled each time in a row; 100ms–10m, default 15s
+	OpenForMax          Duration `json:"open_for_max,omitempty"`         // what the doubling ends at; open_for up to 1h, default 2m or open_for if that is longer
 	Probes              int      `json:"probes,omitempty"`               // calls let through while half open; default 1
 }
 
@@ -205,7 +209,7 @@ func defaults() Config {
 // UnmarshalJSON fills in defaults.
 func (p *Provider) UnmarshalJSON(b []byte) error {
 	type plain Provider
-	v := plain{Timeout: Duration(10 * time.Second), MaxInFlight: 64}
+	v := plain{Timeout: Duration(10 * time.Second), MaxInFlight: 64, RetryBudget: 100}
 	err := json.Unmarshal(b, &v)
 	*p = Provider(v)
 	return err

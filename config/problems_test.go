@@ -31,7 +31,7 @@ func TestProblems(t *testing.T) {
 		},
 		"an unknown key of a provider": {
 			"timeout: 8s", "time_out: 8s",
-			"testdata/f.yaml:23: providers[0].time_out: unknown key; the keys here are breaker, charges, config, disabled, max_in_flight, name, timeout, type",
+			"testdata/f.yaml:23: providers[0].time_out: unknown key; the keys here are breaker, charges, config, disabled, max_in_flight, name, retry_budget, timeout, type",
 		},
 		"an unknown key of an adapter": {
 			"merchant_id: testmerchant", "merchant_id: testmerchant\n      region: us",
@@ -54,6 +54,10 @@ func TestProblems(t *testing.T) {
 		"a word that is none of the few":        {"duplicates: allow", "duplicates: ignore", "testdata/f.yaml:15: tenants[0].duplicates: must be one of update, allow"},
 		"a number out of range":                 {"max_in_flight: 32", "max_in_flight: 0", "testdata/f.yaml:24: providers[0].max_in_flight: must be a whole number from 1 to 100000"},
 		"a ratio above 1":                       {"failure_ratio: 0.25", "failure_ratio: 25", "testdata/f.yaml:25: providers[0].breaker.failure_ratio: must be a number above 0 and up to 1"},
+		"a slow call over the timeout":          {"slow_call: 2s", "slow_call: 9s", "testdata/f.yaml:25: providers[0].breaker.slow_call: must be from 10ms to 8s"},
+		"an open time that shrinks":             {"open_for_max: 1m", "open_for_max: 1s", "testdata/f.yaml:25: providers[0].breaker.open_for_max: must be from 5s to 1h"},
+		"a slow ratio of nothing":               {"slow_ratio: 0.9", "slow_ratio: 0", "testdata/f.yaml:25: providers[0].breaker.slow_ratio: must be a number above 0 and up to 1"},
+		"a retry budget of nothing":             {"max_in_flight: 32", "retry_budget: 0", "testdata/f.yaml:24: providers[0].retry_budget: must be a whole number from 1 to 100000"},
 		"an address without a port":             {"listen: 127.0.0.1:8080", "listen: 127.0.0.1", "testdata/f.yaml:1: listen: must be a host and a port such as 127.0.0.1:8080"},
 		"a port too high":                       {"listen: 127.0.0.1:8080", "listen: 127.0.0.1:80800", "testdata/f.yaml:1: listen: must be a host and a port up to 65535, such as 127.0.0.1:8080"},
 		"both listeners on one address":         {"admin_listen: 127.0.0.1:9090", "admin_listen: 127.0.0.1:8080", "testdata/f.yaml:2: admin_listen: must differ from listen"},

@@ -22,11 +22,8 @@ routes:
 ` + rules
 }
 
-func parseRoutes(rules string, o config.Options) (*config.Config, error) {
-	if o.LookupEnv == nil {
-		o.LookupEnv = env(map[string]string{"KEY": "sk_live_x"})
-	}
-	return config.Parse("f.yaml", []byte(routed(rules)), o)
+func parseRoutes(rules string) (*config.Config, error) {
+	return config.Parse("f.yaml", []byte(routed(rules)), config.Options{LookupEnv: env(map[string]string{"KEY": "sk_live_x"})})
 }
 
 func TestWhatARouteCanSay(t *testing.T) {
@@ -39,7 +36,7 @@ func TestWhatARouteCanSay(t *testing.T) {
     mirrors: [two]
   - {name: rest, match: {customer: {from: 0.29}}, providers: [two]}
 rehearsal: {record: true, path: /var/log/rehearsal.jsonl, max_bytes: 65536}
-`, config.Options{})
+`)
 	require.NoError(t, err)
 	require.Equal(t, config.Route{
 		Name: "canary", Providers: []string{"one", "two"}, Strategy: "weighted", Weights: map[string]int{"one": 1000, "two": 0}, Mirrors: []string{"two"},
@@ -62,7 +59,7 @@ rehearsal: {record: true, path: /var/log/rehearsal.jsonl, max_bytes: 65536}
 
 func TestRehearsalIsOffByDefault(t *testing.T) {
 	t.Parallel()
-	c, err := parseRoutes("  - {name: r, providers: [one]}\n", config.Options{})
+	c, err := parseRoutes("  - {name: r, providers: [one]}\n")
 	require.NoError(t, err)
 	require.Equal(t, config.Rehearsal{Path: "./rehearsal.jsonl", MaxBytes: 64 << 20}, c.Rehearsal)
 }
@@ -98,7 +95,7 @@ func TestProblemsOfRoutes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := parseRoutes("  - {name: r, "+tc.rule+"}\n", config.Options{})
+			_, err := parseRoutes("  - {name: r, " + tc.rule + "}\n")
 			require.Error(t, err)
 			var texts []string
 			for line := range strings.Lines(err.Error()) {
@@ -107,7 +104,7 @@ func TestProblemsOfRoutes(t *testing.T) {
 			require.Equal(t, []string{tc.want}, texts)
 		})
 	}
-	_, err := parseRoutes("  - {name: r, providers: [one]}\nrehearsal: {max_bytes: 1000}\n", config.Options{})
+	_, err := parseRoutes("  - {name: r, providers: [one]}\nrehearsal: {max_bytes: 1000}\n")
 	require.EqualError(t, err, "f.yaml:8: rehearsal.max_bytes: must be a whole number from 65536 to 17179869184")
 }
 

@@ -3,7 +3,6 @@ package gateway
 import (
 	"time"
 
-	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -137,25 +136,4 @@ type ImportItem struct {
 type ItemResult struct {
 	Created Created // of an import
 	Err     error   // nil if the item succeeded
-}
-
-// ProviderStatus is a provider as an operator sees it.
-type ProviderStatus struct {
-	Object       string                 `json:"object"` // always "provider"
-	Name         string                 `json:"name"`
-	Type         string                 `json:"type"`
-	Capabilities []adapters.Capability  `json:"capabilities"`
-	SourceTypes  []normalize.SourceType `json:"source_types"`
-	Drained      bool                   `json:"drained"`
-	Classes      map[string]ClassStatus `json:"classes"` // "read" and "write"
-}
-
-// ClassStatus is the state of one class of calls to a provider.
-type ClassStatus struct {
-	Breaker   string  `json:"breaker"` // closed, half_open or open
-	InFlight  int     `json:"in_flight"`
-	Limit     int     `json:"limit"`
-	Requests  uint32  `json:"requests"`   // in the breaker's window
-	ErrorRate float64 `json:"error_rate"` // 0–1, in the breaker's window
-	SlowRate  float64 `json:"slow_rate"`  // 0–1: the share that took over half of the timeout
 }

@@ -81,6 +81,7 @@ type creation struct {
 	in       normalize.CreateInput
 	decision Decision
 	keyUses  []string           // where it is written down if a change has the key
+	tried    map[string]bool    // providers that a call of this request went to, and was provably not executed
 	refused  []AttemptView      // candidates that were passed over, with why
 	last     []*normalize.Error // of the attempts that were provably not sent
 }
@@ -136,24 +137,48 @@ func (c *creation) run(ctx context.Context, cur stored) (Created, error) {
 
 // admit asks for a place at the candidate; nil, with the reason noted, if there is none.
 func (c *creation) admit(cand Candidate) *permit {
-	if cand.Reason != "" {
+	p := c.s.providers[cand.Provider]
+	switch cand.Reason {
+	case "":
+	case ReasonDrained:
+		return c.pass(cand, p.unavailable(ReasonDrained, 0))
+	default:
 		c.refused = append(c.refused, AttemptView{Provider: cand.Provider, Outcome: normalize.NotSent, Code: normalize.Code(cand.Reason)})
 		return nil
 	}
-	p := c.s.providers[cand.Provider]
 	permit, err := p.admit(p.write)
 	if err != nil {
-		c.refused = append(c.refused, AttemptView{Provider: cand.Provider, Outcome: normalize.NotSent, Code: normalize.CodeOf(err)})
-		c.noteNotSent(err)
-		return nil
+		return c.pass(cand, err)
+	}
+	if len(c.tried) > 0 && !c.tried[p.name] && !p.budget.take() {
+		permit.release()
+		return c.pass(cand, p.unavailable(ReasonRetryBudget, soon))
 	}
 	return permit
+}
+
+// pass notes why a candidate is passed over.
+func (c *creation) pass(cand Candidate, err error) *permit {
+	c.refused = append(c.refused, AttemptView{Provider: cand.Provider, Outcome: normalize.NotSent, Code: attemptCode(err)})
+	c.noteNotSent(err)
+	return nil
 }
 
 func (c *creation) noteNotSent(err error) {
 	if e, ok := errors.AsType[*normalize.Error](err); ok {
 		c.last = append(c.last, e)
 	}
+}
+
+// noteTried keeps in mind that a provider was really called.
+func (c *creation) noteTried(p *Provider, err error) {
+	if wasRefused(err) {
+		return
+	}
+	if c.tried == nil {
+		c.tried = map[string]bool{}
+	}
+	c.tried[p.name] = true
 }
 
 // attempt writes the attempt down, makes it, and completes the record. done says
@@ -172,7 +197,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	}
 	begun.Want = &want
 	begun = begun.plan(s.current(), c.mirrorPlan())
-	next, res, err := s.put(ctx, "create", cur, begun, append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID)}, c.keyUses...)...)
+	next, res, err := s.put(ctx, "create", cur, begun, append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID), drainedKey}, c.keyUses...)...)
 	if errors.Is(err, errChanged) {
 		m.release()
 		created, err = c.resume(ctx, next, res.Now)
@@ -181,9 +206,13 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	if err != nil {
 		return next, true, Created{}, err
 	}
-	if keyOfChange(res.Loaded[1:]) {
+	if keyOfChange(res.Loaded[2:]) {
 		created, err = c.refuseKey(ctx, next)
 		return next, true, created, err
+	}
+	if _, drained := s.drained.see(res.Loaded[1], s.log)[m.p.name]; drained {
+		next, err = c.drainedNow(m.p, next)
+		return next, err != nil, Created{}, err
 	}
 	if owner := otherOwner(res.Owners, next.ID); owner != "" {
 		if next, done, created, err = c.duplicate(ctx, m, src, next, owner); done {
@@ -207,6 +236,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	e := c.inRequest(callErr, cand.Source)
 	if e.Outcome == normalize.NotSent {
 		c.noteNotSent(e)
+		c.noteTried(m.p, e)
 		if ended, err := next.ended(e, s.clock.at(s.now())); err == nil {
 			// Not written by itself: the next attempt, or the end, is written with it.
 			next.Record = ended

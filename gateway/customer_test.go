@@ -79,6 +79,7 @@ func TestAProviderThatMakesNoCustomersMustBeToldThem(t *testing.T) {
 	for range 5 {
 		f := w.refuses(t, acme, input("cus", card(visa)), "key", normalize.CustomerReferenceRequired, normalize.NotSent)
 		require.Equal(t, "/customer_id", f.Err.Fields[0].Pointer)
+		require.Equal(t, normalize.Code(ReasonNoCustomerReference), f.Attempts[0].Code)
 	}
 	require.Equal(t, "closed", w.Providers()[0].Classes["write"].Breaker, "what was never sent says nothing about the provider")
 	c, created, err := w.PutCustomer(t.Context(), acme, normalize.CustomerInput{ID: "cus", ProviderReferences: map[string]string{"alpha": "77"}})

@@ -11,14 +11,16 @@ import (
 type Reason string
 
 // The reasons. Creates find out about breakers and customers later, by asking for a
-// place and by reading the customer.
+// place and by reading the customer; no decision gives the last two.
 const (
 	ReasonUnknownProvider     Reason = "unknown_provider"
 	ReasonUnsupportedSource   Reason = "unsupported_source"
 	ReasonDisabled            Reason = "disabled"
 	ReasonDrained             Reason = "drained"
 	ReasonNoCustomerReference Reason = "no_customer_reference"
-	ReasonBreakerOpen         Reason = "breaker_open"
+	ReasonBreakerOpen         Reason = "breaker_open"  // also half open, while its few calls are under way
+	ReasonBulkheadFull        Reason = "bulkhead_full" // as many calls are in flight as may be
+	ReasonRetryBudget         Reason = "retry_budget"  // too many creates come from other providers
 )
 
 // ProviderFacts is what a decision depends on of one provider.

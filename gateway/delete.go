@@ -28,12 +28,7 @@ func (s *Service) Delete(ctx context.Context, tenant, id string, scope DeleteSco
 		}
 	}
 	_, err = s.change(ctx, "delete", cur, func(r Record) (Record, error) {
-		now := s.clock.at(s.now())
-		r, err := r.deleted(now)
-		if err == nil && len(r.Tokens) > 1 {
-			r = r.behind(r.primary().Provider, Behind{Delete: scope}, now)
-		}
-		return r, err
+		return r.deleted(scope, s.clock.at(s.now()))
 	})
 	if normalize.CodeOf(err) == normalize.InstrumentDeleted {
 		return nil // another request was faster

@@ -121,15 +121,17 @@ func pushable(diffs []Difference) (what Behind, rest bool) {
 	return what, rest
 }
 
-// behindAt marks what one provider does not have: COMPLETED -> COMPLETED. The
-// reconciler brings it there.
+// behindAt marks what one provider does not have any more: COMPLETED -> COMPLETED. The
+// reconciler brings it there, whatever was seen there last.
 func (r Record) behindAt(provider string, what Behind, now time.Time) Record {
 	i := r.tokenAt(provider)
 	if i < 0 {
 		return r
 	}
 	r.Tokens = slices.Clone(r.Tokens)
-	r.Tokens[i].Behind = r.Tokens[i].Behind.plus(what, now)
+	b := r.Tokens[i].Behind.plus(what, now)
+	b.Unsure = true
+	r.Tokens[i].Behind = b
 	return r.scheduled()
 }
 

@@ -154,7 +154,7 @@ func (c *creation) updateInstead(ctx context.Context, p *Provider, src normalize
 // storeAfresh goes on with a create whose duplicate the provider no longer has: the
 // provider said so, which is the one reason to end a record without being asked.
 func (c *creation) storeAfresh(ctx context.Context, cur, holder stored) (Created, error) {
-	_, err := c.s.change(ctx, "create", holder, func(r Record) (Record, error) { return r.deleted(c.s.clock.at(c.s.now())) })
+	_, err := c.s.change(ctx, "create", holder, func(r Record) (Record, error) { return r.deleted(ScopeProvider, c.s.clock.at(c.s.now())) })
 	if err != nil && normalize.CodeOf(err) != normalize.InstrumentDeleted {
 		return c.notDone(ctx, cur, asError(err))
 	}

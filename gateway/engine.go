@@ -19,8 +19,10 @@ type engine struct {
 	noShare    share        // of records whose provider is not configured
 	forgetful  Forgetful    // the store, if it is; nil otherwise
 	vanishedAt atomic.Int64 // when a record was found to be gone, Unix microseconds
+	recorder   Recorder     // nil for none
 	clock      clock
 	recent     recent
+	drained    *drainBoard
 
 	reloading sync.Mutex              // one reload at a time: each is made from the one before
 	latest    atomic.Pointer[Service] // the generation in force
@@ -30,7 +32,9 @@ func newEngine(c Config) (*engine, error) {
 	if c.Store == nil || c.Owner == "" {
 		return nil, errors.New("gateway: Store and Owner are required")
 	}
-	e := &engine{store: bounded{c.Store}, owner: c.Owner, now: c.Now, log: c.Log, recent: newRecent()}
+	e := &engine{
+		store: bounded{c.Store}, owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, recent: newRecent(), drained: &drainBoard{},
+	}
 	e.forgetful, _ = c.Store.(Forgetful)
 	if e.now == nil {
 		e.now = time.Now

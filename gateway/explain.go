@@ -57,7 +57,7 @@ func (s *Service) decideInput(req RouteRequest) DecideInput {
 	for i, name := range s.order {
 		p := s.providers[name]
 		in.Providers[i] = FactsOf(name, p.adapter, s.disabled[name])
-		in.Providers[i].Drained = s.drained(name)
+		in.Providers[i].Drained = s.isDrained(name)
 	}
 	return in
 }
@@ -174,6 +174,3 @@ func unmatched(routes []Route, req RouteRequest) []Unmatched {
 	}
 	return out
 }
-
-// drained reports whether an operator has taken the provider out of the routes.
-func (s *Service) drained(string) bool { return false }

@@ -11,5 +11,8 @@ func (r Record) Live() bool { return r.live() }
 // Unfinished reports whether the record waits for somebody.
 func (r Record) Unfinished() bool { return r.unfinished() }
 
+// ToStep reports whether a mirror of the record waits for something.
+func (r Record) ToStep() bool { return r.toStep() }
+
 // IndexDue is the index of what the reconciler must look at.
 const IndexDue = indexDue

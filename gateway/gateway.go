@@ -50,6 +50,9 @@ type ProviderConfig struct {
 	Breaker     BreakerConfig
 	Disabled    bool // never chosen for new instruments; those it has stay readable
 	Charges     Charges
+	// RetryBudget is how many creates a second may come here after they were tried at
+	// another provider. Default 100.
+	RetryBudget float64
 }
 
 // Tenant is one merchant behind the gateway.
@@ -85,7 +88,6 @@ type Service struct {
 	reconcileEvery time.Duration
 	reconcileRate  float64
 	settleTime     time.Duration
-	recorder       Recorder // nil for none
 }
 
 // New makes a Service, the first generation. It makes no network call.
@@ -111,7 +113,7 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 	s := &Service{
 		engine: e, keys: c.Keys, routes: c.Routes, staleIfError: c.StaleIfError, promoteDefault: c.PromoteDefault,
 		lease: cmp.Or(c.Lease, 30*time.Second), reconcileRate: cmp.Or(c.ReconcileRate, 20),
-		providers: map[string]*Provider{}, disabled: map[string]bool{}, charges: map[string]Charges{}, tenants: map[string]Tenant{}, recorder: c.Recorder,
+		providers: map[string]*Provider{}, disabled: map[string]bool{}, charges: map[string]Charges{}, tenants: map[string]Tenant{},
 	}
 	if s.staleIfError == 0 {
 		s.staleIfError = 24 * time.Hour
@@ -160,6 +162,14 @@ func (s *Service) addProviders(configs []ProviderConfig, before *Service) error 
 		s.order = append(s.order, pc.Name)
 	}
 	return nil
+}
+
+// Close ends what the service does by itself, Reconcile aside. Requests that are
+// under way go on.
+func (s *Service) Close() {
+	for _, p := range s.providers {
+		p.close()
+	}
 }
 
 // leaseMargin is how much longer than a provider's call a lease is at least.

@@ -284,7 +284,7 @@ func (s *Service) adopted(ctx context.Context, cur stored, p *Provider, ins adap
 	if mine {
 		next, err = cur.alias(first.Record, now)
 	} else {
-		next, err = next.deleted(now)
+		next, err = next.deleted(ScopeProvider, now)
 	}
 	if err != nil {
 		return cur, internalError("adopt", err)

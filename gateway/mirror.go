@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -25,6 +26,7 @@ type Behind struct {
 	Default    bool           `json:"default,omitempty"`    // it became the customer's default
 	Deactivate bool           `json:"deactivate,omitempty"` // it was deactivated for good
 	Delete     DeleteScope    `json:"delete,omitempty"`     // it was deleted; "" if not
+	Unsure     bool           `json:"unsure,omitempty"`     // a try may have had an effect that nobody saw
 	Tries      int            `json:"tries,omitempty"`
 	Code       normalize.Code `json:"code,omitempty"`   // why the last try failed
 	NextAt     time.Time      `json:"next_at,omitzero"` // of the next try; zero if the provider cannot do it, or refused it
@@ -195,11 +197,11 @@ func sameToken(a, b Token) bool {
 }
 
 // behind marks what the other providers do not have yet, after a change that one of
-// them has made. A provider that has no such operation is left as it is.
+// them has made. A mirror that is being stored may be stored as it was before.
 func (r Record) behind(made string, what Behind, now time.Time) Record {
 	r.Tokens = slices.Clone(r.Tokens)
 	for i, t := range r.Tokens {
-		if t.Provider != made && t.Status != normalize.StatusFailed && t.Status != normalize.StatusPending {
+		if t.Provider != made && t.Status != normalize.StatusFailed {
 			r.Tokens[i].Behind = t.Behind.plus(what, now)
 		}
 	}
@@ -224,12 +226,18 @@ func (r Record) without(provider string, now time.Time) Record {
 
 // stillBehind writes down that a provider could not be brought in step. next is when
 // to try again; zero leaves it as it is, for people to see.
-func (r Record) stillBehind(provider string, rev uint64, code normalize.Code, next time.Time) Record {
-	i := r.tokenAt(provider)
-	if i < 0 || r.Tokens[i].Behind == nil || r.Tokens[i].Behind.Rev != rev {
+func (r Record) stillBehind(t Token, code normalize.Code, next time.Time) Record {
+	i := r.tokenAt(t.Provider)
+	if i < 0 || r.Tokens[i].Behind == nil {
 		return r
 	}
 	b := *r.Tokens[i].Behind
+	if b.Unsure = b.Unsure || t.Behind.Unsure; b.Rev != t.Behind.Rev {
+		r.Tokens = slices.Clone(r.Tokens)
+		r.Tokens[i].Behind = &b
+		return r // more was changed meanwhile: it is due
+	}
+	b = *t.Behind
 	if b.Code, b.NextAt = code, next; code != normalize.ProviderUnavailable {
 		b.Tries++ // else it was not tried
 	}
@@ -317,6 +325,18 @@ func (v View) patched(change *adapters.UpdateInput, in normalize.UpdateInput) Vi
 		v.Default = true // it is never taken off by itself
 	}
 	return v.withMetadata(in.Metadata, in.ClearMetadata)
+}
+
+// without is what a provider is behind by, less what its last look showed already.
+func (b Behind) without(wanted, seen View) Behind {
+	if b.Unsure {
+		return b
+	}
+	b.Address = b.Address && !reflect.DeepEqual(wanted.BillingAddress, seen.BillingAddress)
+	if w, s := wanted.Card, seen.Card; w != nil && s != nil && w.ExpYear == s.ExpYear && w.ExpMonth == s.ExpMonth {
+		b.Expiry = false
+	}
+	return b
 }
 
 // desired is the change that brings a provider to what the view shows, as far as it is behind.

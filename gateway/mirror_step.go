@@ -104,7 +104,7 @@ func (s *Service) dropMirror(ctx context.Context, child stored, scope DeleteScop
 			return child, err
 		}
 	}
-	after, err := s.change(ctx, "mirror", child, func(r Record) (Record, error) { return r.deleted(s.clock.at(s.now())) })
+	after, err := s.change(ctx, "mirror", child, func(r Record) (Record, error) { return r.deleted(ScopeProvider, s.clock.at(s.now())) })
 	if normalize.CodeOf(err) == normalize.InstrumentDeleted {
 		err = nil // somebody else was faster
 	}
@@ -157,8 +157,9 @@ func (s *Service) stepWith(ctx context.Context, cur stored, t Token) (stored, er
 	// What is sent must have ended before the lease is over: two changes of one
 	// instrument must not pass each other on their way to a provider.
 	limited, cancel := context.WithTimeout(ctx, s.lease-leaseMargin)
-	after, err := s.push(limited, taken, t)
+	after, left, err := s.push(limited, taken, t)
 	cancel()
+	t.Behind = &left
 	return s.endStep(ctx, after, t, begun.Fence, err)
 }
 
@@ -186,68 +187,84 @@ func (s *Service) endPending(ctx context.Context, cur stored, t Token) (stored, 
 }
 
 // push makes at a provider what it is behind by. It returns the instrument's record
-// as it is afterwards.
-func (s *Service) push(ctx context.Context, cur stored, t Token) (stored, error) {
+// as it is afterwards, and what is left of it if that fails.
+func (s *Service) push(ctx context.Context, cur stored, t Token) (after stored, left Behind, err error) {
+	left = *t.Behind
 	p := s.providers[t.Provider]
 	if p == nil {
-		return cur, unconfigured("mirror", t.Provider)
+		return cur, left, unconfigured("mirror", t.Provider)
+	}
+	if left.Delete != "" {
+		return cur, left, s.pushDelete(ctx, p, cur, t)
 	}
 	at := &cur // the record of what is there
-	if t.Record == "" && t.Role == normalize.RoleMirror {
-		alone := cur // it was the primary
-		alone.Tokens = []Token{t}
-		remove, err := remover(p, t.Behind.Delete)
-		if err != nil {
-			return cur, err
-		}
-		return cur, s.forceDelete(ctx, p, alone, remove)
-	}
 	if t.Record != "" {
 		recs, err := s.load(ctx, "mirror", t.Record)
 		if err != nil {
-			return cur, err
+			return cur, left, err
 		}
 		if at = recs[0]; at == nil || !at.live() {
-			return cur, &normalize.Error{Code: normalize.InstrumentDeleted, Outcome: normalize.Rejected, Op: "mirror", Provider: p.name, Msg: "the mirror is gone"}
+			return cur, left, &normalize.Error{Code: normalize.InstrumentDeleted, Outcome: normalize.Rejected, Op: "mirror", Provider: p.name, Msg: "the mirror is gone"}
 		}
+		left = left.without(*cur.View, *at.View)
 	}
-	if t.Behind.Delete != "" {
-		_, err := s.dropMirror(ctx, *at, t.Behind.Delete)
-		return cur, err
-	}
-	change, in := cur.View.desired(*t.Behind)
-	var after stored
-	var err error
-	switch {
-	case t.Behind.Deactivate:
+	after = *at
+	if left.Deactivate {
 		after, err = s.deactivateAt(ctx, p, *at)
-	case change != nil || in.Default != nil:
-		after, err = s.pushChange(ctx, p, *at, change, in)
-		if rest := withoutExpiry(change); rest != nil && normalize.CodeOf(err) == normalize.UnsupportedOperation {
-			// A provider that keeps no expiry date can have the address all the same.
-			pushed, restErr := s.pushChange(ctx, p, *at, rest, in)
-			if after = pushed; restErr != nil {
-				err = restErr
-			}
-		}
-	default:
-		return cur, nil // what was changed has been taken back
+	} else {
+		after, left, err = s.pushParts(ctx, p, *at, *cur.View, left)
+	}
+	if outcome := normalize.OutcomeOf(err); err != nil && outcome != normalize.NotSent && outcome != normalize.Rejected {
+		left.Unsure = true
 	}
 	if t.Record == "" {
-		return after, err
+		return after, left, err
 	}
-	return cur, err
+	return cur, left, err
 }
 
-// withoutExpiry is a change of an address that came together with one of an expiry
-// date; nil if only one of them is changed.
-func withoutExpiry(change *adapters.UpdateInput) *adapters.UpdateInput {
-	if change == nil || change.ExpYear == nil || change.BillingAddress == nil && !change.ClearBillingAddress {
-		return nil
+// pushDelete removes an instrument at a provider that it is to leave.
+func (s *Service) pushDelete(ctx context.Context, p *Provider, cur stored, t Token) error {
+	if t.Record == "" { // it was the primary
+		cur.Tokens = []Token{t}
+		remove, err := remover(p, t.Behind.Delete)
+		if err != nil {
+			return err
+		}
+		return s.forceDelete(ctx, p, cur, remove)
 	}
-	rest := *change
-	rest.ExpMonth, rest.ExpYear = nil, nil
-	return &rest
+	recs, err := s.load(ctx, "mirror", t.Record)
+	if err != nil || recs[0] == nil || !recs[0].live() {
+		return err
+	}
+	_, err = s.dropMirror(ctx, *recs[0], t.Behind.Delete)
+	return err
+}
+
+// pushParts makes a change at once, or, at a provider that cannot change all of it,
+// one part after the other; left is what could not be made.
+func (s *Service) pushParts(ctx context.Context, p *Provider, at stored, want View, behind Behind) (after stored, left Behind, err error) {
+	after = at
+	var firstErr error
+	for _, part := range []Behind{behind, {Address: behind.Address}, {Expiry: behind.Expiry}, {Default: behind.Default}} {
+		change, in := want.desired(part)
+		if change == nil && in.Default == nil {
+			continue
+		}
+		after, err = s.pushChange(ctx, p, after, change, in)
+		switch {
+		case err == nil:
+			behind.Address, behind.Expiry, behind.Default = behind.Address && !part.Address, behind.Expiry && !part.Expiry, behind.Default && !part.Default
+		case normalize.CodeOf(err) != normalize.UnsupportedOperation:
+			return after, behind, err
+		default:
+			firstErr = err
+		}
+		if !behind.Address && !behind.Expiry && !behind.Default {
+			return after, behind, nil
+		}
+	}
+	return after, behind, firstErr
 }
 
 // pushChange makes a change at a provider, and notes in the record what is there now.
@@ -288,13 +305,12 @@ func (s *Service) endStep(ctx context.Context, cur stored, t Token, fence uint64
 			child = recs[0]
 		}
 	}
-	rev := t.Behind.Rev
 	after, putErr := s.change(ctx, "mirror", cur, func(r Record) (Record, error) {
 		now := s.clock.at(s.now())
 		if r.Fence == fence {
 			r = r.released()
 		}
-		return r.afterStep(t, rev, child, err, now).scheduled(), nil
+		return r.afterStep(t, child, err, now).scheduled(), nil
 	})
 	if err != nil {
 		s.log.Info("a provider could not be brought in step with an instrument", zap.String("instrument", cur.ID),
@@ -304,7 +320,8 @@ func (s *Service) endStep(ctx context.Context, cur stored, t Token, fence uint64
 }
 
 // afterStep is the record after a try to bring a provider in step.
-func (r Record) afterStep(t Token, rev uint64, child *stored, err error, now time.Time) Record {
+func (r Record) afterStep(t Token, child *stored, err error, now time.Time) Record {
+	rev := t.Behind.Rev
 	if child != nil && child.live() && r.live() {
 		r = r.withToken(child.ID, child.primary(), now)
 	}
@@ -317,10 +334,10 @@ func (r Record) afterStep(t Token, rev uint64, child *stored, err error, now tim
 	case (code == normalize.InstrumentDeleted || code == normalize.NotFound) && t.Record != "":
 		return r.inStep(t.Provider, rev).withToken(t.Record, failedMirror(t, normalize.InstrumentDeleted, now), now)
 	case code == normalize.UnsupportedOperation, normalize.OutcomeOf(err) == normalize.Rejected && code != normalize.ProviderMisconfigured:
-		return r.stillBehind(t.Provider, rev, code, time.Time{})
+		return r.stillBehind(t, code, time.Time{})
 	case code == normalize.ProviderUnavailable && normalize.OutcomeOf(err) == normalize.NotSent:
-		return r.stillBehind(t.Provider, rev, code, now.Add(firstBackoff))
+		return r.stillBehind(t, code, now.Add(firstBackoff))
 	default:
-		return r.stillBehind(t.Provider, rev, code, now.Add(min(lastMirrorBackoff, firstBackoff<<min(t.Behind.Tries, 10))))
+		return r.stillBehind(t, code, now.Add(min(lastMirrorBackoff, firstBackoff<<min(t.Behind.Tries, 10))))
 	}
 }

@@ -32,9 +32,9 @@ func (s *Service) operation(ctx context.Context, tenant string, ids ...string) (
 
 // Providers returns every configured provider's state, in the order of the configuration.
 func (s *Service) Providers() []ProviderStatus {
-	out := make([]ProviderStatus, len(s.order))
+	out, drained := make([]ProviderStatus, len(s.order)), s.drained.all()
 	for i, name := range s.order {
-		out[i] = s.providers[name].status(s.disabled[name])
+		out[i] = s.providers[name].status(s.disabled[name], drained)
 	}
 	return out
 }
@@ -45,7 +45,7 @@ func (s *Service) Provider(name string) (ProviderStatus, error) {
 	if p == nil {
 		return ProviderStatus{}, notFound("provider")
 	}
-	return p.status(s.disabled[name]), nil
+	return p.status(s.disabled[name], s.drained.all()), nil
 }
 
 // Ready fails if the store cannot answer: the gateway can do nothing without it.

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -264,6 +265,8 @@ func (c *clients) learned(a *answer) {
 			wrong("M: key %s was accepted with body %s and with body %s", a.key, first.body, a.body)
 		case first.id != a.id:
 			wrong("X: key %s was answered with %s and with %s", a.key, first.id, a.id)
+		case !reflect.DeepEqual(first.ins, a.ins):
+			wrong("M: key %s was answered with %+v and with %+v", a.key, first.ins, a.ins)
 		}
 		c.shown[a.id] = a.tenant
 	case get, update, deactivate:

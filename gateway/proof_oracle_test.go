@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/polyvault/polyvault/gateway"
+	"github.com/polyvault/polyvault/normalize"
 )
 
 // The promises, each by its letter. All are checked once a run has come to rest.
@@ -75,15 +76,42 @@ func (w *galaxy) stored() []string {
 		if !r.Live() {
 			continue
 		}
-		if len(r.Tokens) != 1 {
-			wrong = append(wrong, fmt.Sprintf("X: %s lives in %d places", id, len(r.Tokens)))
-		}
-		for _, t := range r.Tokens {
-			place := t.Provider + " " + placeOf(t.Provider, t.References)
-			owners[place] = append(owners[place], id)
-		}
+		wrong = append(wrong, mirrorsOf(r, records)...)
+		place := r.Tokens[0].Provider + " " + placeOf(r.Tokens[0].Provider, r.Tokens[0].References)
+		owners[place] = append(owners[place], id)
 	}
 	return append(append(wrong, w.places(owners, records)...), w.indexes(records)...)
+}
+
+// mirrorsOf checks that an instrument and the records of its mirrors agree.
+func mirrorsOf(r gateway.Record, records map[string]gateway.Record) []string {
+	var wrong []string
+	if r.MirrorOf != "" {
+		of, attached := records[r.MirrorOf], false
+		for _, t := range of.Tokens {
+			attached = attached || t.Record == r.ID
+		}
+		if !of.Live() || !attached || len(r.Tokens) != 1 {
+			wrong = append(wrong, fmt.Sprintf("X: %s lives, and %s, which it mirrors, does not know it", r.ID, of.ID))
+		}
+		return wrong
+	}
+	for _, t := range r.Tokens[1:] {
+		child := records[t.Record]
+		switch {
+		case t.Status == normalize.StatusPending || t.Behind != nil:
+			wrong = append(wrong, fmt.Sprintf("U: the mirror of %s at %s is %s and behind by %+v", r.ID, t.Provider, t.Status, t.Behind))
+		case t.Status == normalize.StatusFailed:
+			if child.Live() {
+				wrong = append(wrong, fmt.Sprintf("L: the mirror of %s at %s failed, and lives", r.ID, t.Provider))
+			}
+		case !child.Live() || placeOf(t.Provider, child.Tokens[0].References) != placeOf(t.Provider, t.References):
+			wrong = append(wrong, fmt.Sprintf("L: the mirror of %s at %s is not where it is said to be", r.ID, t.Provider))
+		case child.View.BillingAddress.Line1 != r.View.BillingAddress.Line1:
+			wrong = append(wrong, fmt.Sprintf("U: the mirror of %s at %s has another address", r.ID, t.Provider))
+		}
+	}
+	return wrong
 }
 
 // places checks what lives at the providers against who owns it.
@@ -98,7 +126,9 @@ func (w *galaxy) places(owners map[string][]string, records map[string]gateway.R
 			if !ins.Live {
 				continue
 			}
-			brought[ins.Last4]++
+			if len(ids) == 0 || records[ids[0]].MirrorOf == "" {
+				brought[ins.Last4]++
+			}
 			if len(ids) == 0 && w.clients.planted[ins.Last4] > 0 {
 				continue // nobody asked for it yet
 			}
@@ -134,7 +164,7 @@ func (w *galaxy) indexes(records map[string]gateway.Record) []string {
 	for index, members := range w.store.indexes {
 		for m := range members {
 			r := records[strings.TrimPrefix(m[strings.LastIndexByte(m, '|')+1:], "~")]
-			if (index == gateway.IndexDue || strings.HasPrefix(index, "o/")) && !r.Unfinished() && len(r.Late) == 0 && r.Doubt == nil {
+			if (index == gateway.IndexDue || strings.HasPrefix(index, "o/")) && !r.Unfinished() && len(r.Late) == 0 && r.Doubt == nil && !r.ToStep() {
 				wrong = append(wrong, "U: "+index+" still lists "+m)
 			}
 			if strings.HasPrefix(index, "c/") && !r.Live() {

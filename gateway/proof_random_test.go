@@ -184,6 +184,9 @@ func randomCreate(w *galaxy, what verb, tenant string, d dice) request {
 		return r
 	}
 	r := p.creates(key, number)
+	if place == "" && number < 3 {
+		r = p.mirrors(key, number)
+	}
 	r.verb, r.tenant, r.body = what, tenant, fmt.Sprintf("card %d at %s", number, place)
 	return r
 }

@@ -39,6 +39,16 @@ func (p play) creates(key string, n int) request {
 	return request{verb: create, tenant: updating, customer: shopper, key: key, in: in, body: fmt.Sprintf("card %d", n), number: n}
 }
 
+// mirrors is a create that is to live at every provider.
+func (p play) mirrors(key string, n int) request {
+	r := p.creates(key, n)
+	r.in.Metadata = map[string]string{}
+	for k, values := range mirrored() {
+		r.in.Metadata[k] = values[0]
+	}
+	return r
+}
+
 func proofAddress() *normalize.Address {
 	return &normalize.Address{
 		FirstName: "Ada", LastName: "Lovelace", Line1: "1 Main St", City: "Austin", Region: "TX", PostalCode: "78701", Country: "US",
@@ -226,6 +236,40 @@ func scenes() []scene {
 					p.does(ctx, request{verb: remove, tenant: updating, target: a.id})
 					p.does(ctx, p.creates("key", 2))
 				}
+			},
+		},
+		{
+			"a card with mirrors",
+			[]string{""},
+			known,
+			func(ctx context.Context, p play) { p.does(ctx, p.mirrors("key", 2)) },
+		},
+		{
+			"a change of a card with mirrors",
+			[]string{""},
+			func(ctx context.Context, p play) {
+				known(ctx, p)
+				p.surely(ctx, p.mirrors("key", 2))
+			},
+			func(ctx context.Context, p play) {
+				two := "2"
+				a := p.w.clients.acked[keyOf(p.mirrors("key", 2))]
+				p.does(ctx, request{verb: update, tenant: updating, target: a.id, patch: normalize.UpdateInput{
+					BillingAddress: normalize.AddressPatch{"line1": &two},
+				}})
+			},
+		},
+		{
+			"a deletion of a card with mirrors",
+			[]string{""},
+			func(ctx context.Context, p play) {
+				known(ctx, p)
+				p.surely(ctx, p.mirrors("key", 2))
+			},
+			func(ctx context.Context, p play) {
+				a := p.w.clients.acked[keyOf(p.mirrors("key", 2))]
+				p.does(ctx, request{verb: remove, tenant: updating, target: a.id})
+				p.does(ctx, request{verb: list, tenant: updating, customer: shopper})
 			},
 		},
 		{

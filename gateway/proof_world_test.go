@@ -83,8 +83,11 @@ func (w *galaxy) start(skew time.Duration) *gate {
 	now := func() time.Time { return time.Now().Add(skew) }
 	c := gateway.Config{
 		Store: door{m: w.store, gw: g}, Owner: g.name, Now: now, Log: w.log.logger(), PromoteDefault: true,
-		Keys:   gateway.Keys{{ID: "k1", Secret: []byte("not a secret, but 32 bytes of it")}},
-		Routes: []gateway.Route{{Name: "all", Providers: providers()}},
+		Keys: gateway.Keys{{ID: "k1", Secret: []byte("not a secret, but 32 bytes of it")}},
+		Routes: []gateway.Route{
+			{Name: "mirrored", Match: gateway.Match{Metadata: mirrored()}, Providers: []string{cyb, big}, Mirrors: []string{reb, big}},
+			{Name: "all", Providers: providers()},
+		},
 		Tenants: []gateway.Tenant{
 			{Name: updating, AcceptRawCard: true}, {Name: allowing, AcceptRawCard: true, Duplicates: gateway.DuplicatesAllow},
 		},
@@ -108,6 +111,9 @@ func (w *galaxy) start(skew time.Duration) *gate {
 	go svc.Reconcile(ctx)
 	return g
 }
+
+// mirrored is the metadata of what is stored with mirrors.
+func mirrored() map[string][]string { return map[string][]string{"mirrored": {"yes"}} }
 
 // gate is the i-th gateway that lives, counted around.
 func (w *galaxy) gate(i int) *gate {

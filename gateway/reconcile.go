@@ -26,6 +26,9 @@ func (s *Service) Reconcile(ctx context.Context) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
+		if err := s.readDrains(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("the reconciler could not see which providers are drained", zap.Error(err))
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -175,7 +175,7 @@ func (r Record) ended(err *normalize.Error, now time.Time) (Record, error) {
 	if r.State != StateSending || len(r.Attempts) == 0 {
 		return r.refuse("end an attempt")
 	}
-	r = r.withEnd(err.Outcome, err.Code, now)
+	r = r.withEnd(err.Outcome, attemptCode(err), now)
 	switch err.Outcome {
 	case normalize.NotSent:
 		r.State = StateReserved
@@ -294,14 +294,18 @@ func (r Record) hold(on bool, now time.Time) (Record, error) {
 // deleted ends the instrument's life. The record stays, so that the id answers
 // 410 and the key replays for ever. The number is free to be stored again; the
 // place is not given up, or a provider that still lists the instrument, or keeps
-// it (ScopeGateway), would have it adopted anew under another id.
-func (r Record) deleted(now time.Time) (Record, error) {
+// it (ScopeGateway), would have it adopted anew under another id. Its mirrors go
+// from where scope says as well.
+func (r Record) deleted(scope DeleteScope, now time.Time) (Record, error) {
 	if !r.live() {
 		return r.refuse("delete")
 	}
 	r = r.withAnswerKept()
 	r.DeletedAt = now
 	r = r.touched(now)
+	if len(r.Tokens) > 1 {
+		r = r.behind(r.primary().Provider, Behind{Delete: scope}, now)
+	}
 	return r.withoutNumber(), nil
 }
 

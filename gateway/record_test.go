@@ -59,7 +59,7 @@ func inState(t require.TestingT, state string) Record {
 	case "completed":
 		return completed
 	case "deleted":
-		return must(completed.deleted(testTime))
+		return must(completed.deleted(ScopeProvider, testTime))
 	case "alias":
 		other := completed
 		other.ID = "ins_" + "00000000000000000000000000"
@@ -80,7 +80,7 @@ func TestEveryTransitionIsAllowedOnlyFromItsStates(t *testing.T) {
 		"alias":    func(r Record) (Record, error) { return r.alias(other, testTime) },
 		"change":   func(r Record) (Record, error) { return r.changed(testToken("alpha"), testView(), testTime) },
 		"hold":     func(r Record) (Record, error) { return r.hold(true, testTime) },
-		"delete":   func(r Record) (Record, error) { return r.deleted(testTime) },
+		"delete":   func(r Record) (Record, error) { return r.deleted(ScopeProvider, testTime) },
 		"take":     func(r Record) (Record, error) { return r.taken("other", testTime.Add(time.Hour), time.Minute) },
 		"absent":   func(r Record) (Record, error) { return r.absent(testTime, time.Second) },
 		"later":    func(r Record) (Record, error) { return r.later(testTime) },
@@ -275,7 +275,7 @@ func TestInvariantsHoldAfterAnySequenceOfTransitions(t *testing.T) {
 			case "hold":
 				next, err = w.rec.hold(rapid.Bool().Draw(t, "on"), w.now)
 			case "delete":
-				next, err = w.rec.deleted(w.now)
+				next, err = w.rec.deleted(ScopeProvider, w.now)
 			}
 			w.apply(t, name, next, err)
 		}

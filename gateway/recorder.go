@@ -31,7 +31,7 @@ type RecordedDecision struct {
 // Decided is a decision as it is recorded.
 type Decided struct {
 	Route      string              `json:"route,omitzero"`
-	Candidates []RecordedCandidate `json:"candidates"`
+	Candidates []RecordedCandidate `json:"candidates,omitempty"`
 	Mirrors    []RecordedCandidate `json:"mirrors,omitempty"`
 }
 
@@ -48,7 +48,7 @@ const RecordedBINDigits = 6
 func recorded(now time.Time, in DecideInput, d Decision) RecordedDecision {
 	out := RecordedDecision{
 		Time: now.UTC(), RouteRequest: in.Request, MetadataKeys: MetadataKeys(in.Routes),
-		Decision: Decided{Route: d.Route, Candidates: recordedCandidates(d.Candidates), Mirrors: recordedCandidates(d.Mirrors)},
+		Decision: d.Decided(),
 	}
 	out.BIN = out.BIN[:min(len(out.BIN), RecordedBINDigits)]
 	out.Metadata = nil
@@ -69,7 +69,15 @@ func recorded(now time.Time, in DecideInput, d Decision) RecordedDecision {
 	return out
 }
 
+// Decided is the decision as it is recorded.
+func (d Decision) Decided() Decided {
+	return Decided{Route: d.Route, Candidates: recordedCandidates(d.Candidates), Mirrors: recordedCandidates(d.Mirrors)}
+}
+
 func recordedCandidates(in []Candidate) []RecordedCandidate {
+	if in == nil {
+		return nil
+	}
 	out := make([]RecordedCandidate, len(in))
 	for i, c := range in {
 		out[i] = RecordedCandidate{c.Provider, c.Reason}

@@ -8,8 +8,8 @@ import (
 
 // Reload makes the Service of another configuration and puts it in force for
 // Reconcile. It makes no network call. If the configuration cannot be used it fails,
-// and nothing has changed. Of c the Store, Owner, Now and Log are those of the process
-// and are not looked at.
+// and nothing has changed. Of c the Store, Owner, Now, Log and Recorder are those of the
+// process and are not looked at.
 //
 // Requests that hold an older Service end in it. A provider whose adapter is the same
 // instance and whose limits and breaker are set as before goes on as it is, with its
@@ -27,6 +27,11 @@ func (s *Service) Reload(c Config) (*Service, error) {
 		return nil, err
 	}
 	s.latest.Store(next)
+	for name, p := range before.providers {
+		if next.providers[name] != p {
+			p.close()
+		}
+	}
 	for _, p := range next.providers {
 		p.share.adjust(next.reconcileRate)
 		p.syncs.adjust(next.reconcileRate)

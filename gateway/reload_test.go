@@ -51,7 +51,7 @@ func TestAReloadKeepsWhatHasNotChanged(t *testing.T) {
 			want := map[bool]string{true: "open", false: "closed"}[tc.keeps]
 			require.Equal(t, want, status.Classes["write"].Breaker)
 			require.Equal(t, tc.keeps, w.providers["alpha"] == alpha)
-			require.Equal(t, name == "it is disabled", status.Drained)
+			require.Equal(t, name == "it is disabled", status.Disabled)
 		})
 	}
 }

@@ -63,7 +63,7 @@ func (s *Service) chargeable(p *Provider, t Token, expired bool, in ResolveInput
 	if reason := t.notChargeable(); reason != "" {
 		return "", reason
 	}
-	if s.drained(p.name) {
+	if s.isDrained(p.name) {
 		return "", ExcludedDrained
 	}
 	if reason := s.charges[p.name].refuse(in.Currency, in.Country); reason != "" {
@@ -112,10 +112,10 @@ func (c Charges) refuse(currency, country string) ExcludedReason {
 func (p *Provider) health() Health {
 	out := HealthHealthy
 	for _, c := range [...]*class{p.read, p.write} {
-		switch breakerState(c.breaker.State()) {
-		case "open":
+		switch state, _ := c.breaker.gate(); state {
+		case breakerOpen:
 			return ""
-		case "half_open":
+		case breakerHalfOpen:
 			out = HealthRecovering
 		}
 	}

@@ -50,7 +50,7 @@ func mirrored(t *testing.T, edit ...func(*Config)) (*world, string) {
 	return w, ins.ID
 }
 
-func trip(p *Provider, c *class) {
+func fails5(p *Provider, c *class) {
 	for range 5 {
 		_ = ends(p, c, failure(normalize.ProviderTimeout, normalize.Unknown))
 	}
@@ -120,8 +120,13 @@ func TestWhoIsACandidate(t *testing.T) {
 		"no currency told": {config: limited(Charges{Currencies: []string{"USD"}}), in: ResolveInput{Country: "AT"}},
 		"another country":  {config: limited(Charges{Countries: []string{"US"}}), in: ResolveInput{Country: "AT", Currency: "EUR"}, first: ExcludedCountry},
 		"its country":      {config: limited(Charges{Countries: []string{"US"}}), in: ResolveInput{Country: "US"}},
-		"its reads fail":   {now: func(w *world) { trip(w.providers["alpha"], w.providers["alpha"].read) }, first: ExcludedBreakerOpen},
-		"its writes fail":  {now: func(w *world) { trip(w.providers["alpha"], w.providers["alpha"].write) }, first: ExcludedBreakerOpen},
+		"its reads fail":   {now: func(w *world) { fails5(w.providers["alpha"], w.providers["alpha"].read) }, first: ExcludedBreakerOpen},
+		"it is drained": {now: func(w *world) {
+			if _, err := w.Drain(t.Context(), "alpha", "operator", normalize.DrainInput{}); err != nil {
+				panic(err)
+			}
+		}, first: ExcludedDrained},
+		"its writes fail": {now: func(w *world) { fails5(w.providers["alpha"], w.providers["alpha"].write) }, first: ExcludedBreakerOpen},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -155,8 +160,8 @@ func TestAProviderThatRecoversComesAfterHealthyOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, id := mirrored(t)
 		p := w.providers["alpha"]
-		trip(p, p.write)
-		time.Sleep(16 * time.Second) // the breaker is half open from then on
+		fails5(p, p.write)
+		time.Sleep(20 * time.Second) // the breaker is half open from then on
 		out, err := w.Resolve(t.Context(), acme, id, ResolveInput{})
 		require.NoError(t, err)
 		require.Empty(t, out.Excluded)
@@ -165,8 +170,8 @@ func TestAProviderThatRecoversComesAfterHealthyOnes(t *testing.T) {
 			order = append(order, c.Provider+": "+c.Reason+", "+string(c.Health))
 		}
 		require.Equal(t, []string{"beta: mirror, healthy", "alpha: primary recovering, recovering"}, order)
-		trip(w.providers["beta"], w.providers["beta"].read)
-		time.Sleep(16 * time.Second)
+		fails5(w.providers["beta"], w.providers["beta"].read)
+		time.Sleep(20 * time.Second)
 		out, err = w.Resolve(t.Context(), acme, id, ResolveInput{})
 		require.NoError(t, err)
 		require.Equal(t, "alpha", out.Candidates[0].Provider, "the primary first, where both recover")

@@ -69,6 +69,7 @@ var errBusyEntry = fmt.Errorf("%w: an entry is changed by others all the time: r
 // restoring is an entry to be restored; record and customer are nil if it is none.
 type restoring struct {
 	entry    Entry
+	drains   bool // it is the drained providers'
 	record   *stored
 	customer *storedCustomer
 }
@@ -82,6 +83,10 @@ func restorable(key string, e Entry) (restoring, error) {
 	if strings.HasPrefix(key, customerPrefix) {
 		c, err := decodeCustomer(e, "", "")
 		return restoring{entry: e, customer: &c}, err
+	}
+	if key == drainedKey {
+		_, err := decodeDrains(e)
+		return restoring{entry: e, drains: true}, err
 	}
 	if !ValidInstrumentID(key) {
 		return restoring{entry: e}, nil
@@ -101,6 +106,10 @@ func restorable(key string, e Entry) (restoring, error) {
 func (r restoring) over(key string, have Entry) (w Write, next stored, changed bool, err error) {
 	if r.customer != nil {
 		return r.overCustomer(key, have)
+	}
+	if r.drains {
+		next, changed, err := mergedDrains(have, r.entry)
+		return Write{Key: key, Expect: have.Version, Value: next.Value, Version: next.Version, Nonce: nonce()}, stored{}, changed, err
 	}
 	if r.record == nil {
 		w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: r.entry.Version, Nonce: nonce()}

@@ -363,7 +363,7 @@ func life(t *rapid.T, n int, began time.Time, mayBeDeleted bool) (out []saved) {
 		step(rec.changed(token, view, began.Add(time.Duration(i+2)*time.Second)))
 	}
 	if mayBeDeleted && rapid.Bool().Draw(t, "deleted") {
-		step(rec.deleted(began.Add(time.Minute)))
+		step(rec.deleted(ScopeProvider, began.Add(time.Minute)))
 	}
 	return out
 }

@@ -107,13 +107,24 @@ func routeRequest(tenant string, in normalize.CreateInput) RouteRequest {
 			req.Brand = brand
 		}
 		if req.BIN == "" {
-			req.BIN = bin
+			req.BIN = routeBIN(src, bin)
 		}
 		if req.Currency == "" && src.VaultedToken != nil {
 			req.Currency = src.VaultedToken.Currency
 		}
 	}
 	return req
+}
+
+// routeBIN is what routes may match on of a card number: 8 digits where that leaves at
+// least as many, else what may be shown of it.
+func routeBIN(src normalize.Source, shown string) string {
+	if src.Card != nil {
+		if n := src.Card.Number.Reveal(); len(n) >= 16 {
+			return n[:8]
+		}
+	}
+	return shown
 }
 
 // addSource takes a source along: the type is the first that is known, and a

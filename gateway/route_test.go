@@ -70,17 +70,69 @@ func TestWhyNoProviderCouldTakeIt(t *testing.T) {
 	w.refuses(t, acme, in, "c", normalize.InvalidField, normalize.NotSent)
 }
 
+func TestAttemptsSayWhyNobodyTookIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(func(c *Config) {
+		c.Providers = append(c.Providers,
+			ProviderConfig{Name: "off", Adapter: newFake(), Disabled: true}, ProviderConfig{Name: "tokens", Adapter: tokensOnly{newFake()}},
+			ProviderConfig{Name: "plain", Adapter: creatorOnly{newFake()}})
+		c.Routes = []Route{
+			{Name: "visa", Match: Match{Brand: []normalize.Brand{normalize.Visa}}, Providers: []string{"off", "tokens"}},
+			{Name: "rest", Providers: []string{"off", "plain"}},
+		}
+	})
+	codes := func(f *refusal) []normalize.Code {
+		var out []normalize.Code
+		for _, a := range f.Attempts {
+			out = append(out, a.Code)
+		}
+		return out
+	}
+	f := w.refuses(t, acme, input("cus", card(visa)), "a", normalize.NoEligibleProvider, normalize.NotSent)
+	require.Equal(t, []normalize.Code{"disabled", "unsupported_source"}, codes(f))
+	f = w.refuses(t, acme, input("cus", card(mastercard)), "b", normalize.CustomerReferenceRequired, normalize.NotSent)
+	require.Equal(t, []normalize.Code{"disabled", "no_customer_reference"}, codes(f), "the problem is what can be mended")
+}
+
+func TestHowMuchOfACardNumberARouteSees(t *testing.T) {
+	t.Parallel()
+	vaulted := normalize.Source{Type: normalize.SourceVaultedToken, VaultedToken: &normalize.VaultedTokenSource{BIN: "545454"}}
+	for _, c := range []struct {
+		want    string
+		sources []normalize.Source
+	}{
+		{"41111111", []normalize.Source{card(visa)}},
+		{"378282", []normalize.Source{card(amex)}},
+		{"545454", []normalize.Source{vaulted}},
+		{"55555555", []normalize.Source{visaToken("t"), card(mastercard), vaulted}},
+		{"", []normalize.Source{visaToken("t")}},
+	} {
+		require.Equal(t, c.want, routeRequest(acme, input("c", c.sources...)).BIN)
+	}
+}
+
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	for rule, edit := range map[string]func(*Config){
-		"no store":                      func(c *Config) { c.Store = nil },
-		"no owner":                      func(c *Config) { c.Owner = "" },
-		"no key":                        func(c *Config) { c.Keys = nil },
-		"a short key":                   func(c *Config) { c.Keys[0].Secret = c.Keys[0].Secret[:31] },
-		"a key id twice":                func(c *Config) { c.Keys = append(c.Keys, c.Keys[0]) },
-		"a provider twice":              func(c *Config) { c.Providers[1].Name = "alpha" },
-		"a provider without adapter":    func(c *Config) { c.Providers[1].Adapter = nil },
-		"a route to nowhere":            func(c *Config) { c.Routes[0].Providers = []string{"gamma"} },
+		"no store":                     func(c *Config) { c.Store = nil },
+		"no owner":                     func(c *Config) { c.Owner = "" },
+		"no key":                       func(c *Config) { c.Keys = nil },
+		"a short key":                  func(c *Config) { c.Keys[0].Secret = c.Keys[0].Secret[:31] },
+		"a key id twice":               func(c *Config) { c.Keys = append(c.Keys, c.Keys[0]) },
+		"a provider twice":             func(c *Config) { c.Providers[1].Name = "alpha" },
+		"a provider without adapter":   func(c *Config) { c.Providers[1].Adapter = nil },
+		"a route to nowhere":           func(c *Config) { c.Routes[0].Providers = []string{"gamma"} },
+		"a mirror that is not there":   func(c *Config) { c.Routes[0].Mirrors = []string{"gamma"} },
+		"a route without providers":    func(c *Config) { c.Routes[0].Providers = nil },
+		"an empty range of customers":  func(c *Config) { c.Routes[0].Match.Customer = &CustomerRange{5, 5} },
+		"an unknown strategy":          func(c *Config) { c.Routes[0].Strategy = "random" },
+		"weights without the strategy": func(c *Config) { c.Routes[0].Weights = map[string]int{"alpha": 1, "beta": 1} },
+		"a provider without a weight": func(c *Config) {
+			c.Routes[0].Strategy, c.Routes[0].Weights = StrategyWeighted, map[string]int{"alpha": 1}
+		},
+		"weights of nothing": func(c *Config) {
+			c.Routes[0].Strategy, c.Routes[0].Weights = StrategyWeighted, map[string]int{"alpha": 0, "beta": 0}
+		},
 		"a lease shorter than its call": func(c *Config) { c.Lease = maxTimeout },
 	} {
 		t.Run(rule, func(t *testing.T) {

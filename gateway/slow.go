@@ -5,45 +5,70 @@ import (
 	"time"
 )
 
-// slowRate is the share of calls that were slow, over the last one to two windows.
-type slowRate struct {
-	window time.Duration
+// slowBuckets is how many parts a window is cut into, as finely as it rolls.
+const slowBuckets = 10
 
-	mu           sync.Mutex
-	start        time.Time // of the current window
-	current, old slowCount
+// slowRate counts calls, and which of them were slow, over a rolling window.
+type slowRate struct {
+	bucket time.Duration // the length of one
+
+	mu    sync.Mutex
+	start time.Time // of the current bucket
+	ring  [slowBuckets]slowCount
+	at    int // the current bucket
 }
 
 type slowCount struct{ calls, slow int }
 
-func (s *slowRate) add(now time.Time, slow bool) {
+func newSlowRate(window time.Duration) slowRate { return slowRate{bucket: window / slowBuckets} }
+
+// add counts a call, and returns the counts of the window with it.
+func (s *slowRate) add(now time.Time, slow bool) (calls, slowCalls int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turn(now)
-	if s.current.calls++; slow {
-		s.current.slow++
+	if s.ring[s.at].calls++; slow {
+		s.ring[s.at].slow++
 	}
+	return s.sum()
 }
 
-// share is 0–1; 0 if there were no calls.
-func (s *slowRate) share(now time.Time) float64 {
+// counts are those of the window.
+func (s *slowRate) counts(now time.Time) (calls, slowCalls int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turn(now)
-	calls := s.current.calls + s.old.calls
-	if calls == 0 {
-		return 0
-	}
-	return float64(s.current.slow+s.old.slow) / float64(calls)
+	return s.sum()
 }
 
+func (s *slowRate) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring = [slowBuckets]slowCount{}
+}
+
+func (s *slowRate) sum() (calls, slow int) {
+	for _, b := range s.ring {
+		calls += b.calls
+		slow += b.slow
+	}
+	return calls, slow
+}
+
+// turn empties the buckets that the window has left behind.
 func (s *slowRate) turn(now time.Time) {
-	age := now.Sub(s.start)
-	if age < s.window {
-		return
+	if s.start.IsZero() {
+		s.start = now
 	}
-	if s.old = s.current; age >= 2*s.window {
-		s.old = slowCount{}
+	for range slowBuckets {
+		if now.Sub(s.start) < s.bucket {
+			return
+		}
+		s.at = (s.at + 1) % slowBuckets
+		s.ring[s.at] = slowCount{}
+		s.start = s.start.Add(s.bucket)
 	}
-	s.start, s.current = now, slowCount{}
+	if now.Sub(s.start) >= s.bucket {
+		s.start = now // nothing was asked for longer than a window: all are empty
+	}
 }

@@ -153,7 +153,8 @@ func TestAMirrorThatCannotFollowIsReportedUntilItDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, ins := twice(t)
 		w.b.change(ins.ProviderTokens[1].References, func(i *adapters.Instrument) { i.Card.ExpYear = 2030 })
-		w.b.will("update", step{err: failure(normalize.UnsupportedOperation, normalize.NotSent)})
+		unsupported := step{err: failure(normalize.UnsupportedOperation, normalize.NotSent)}
+		w.b.will("update", unsupported, unsupported) // as a whole, and in parts
 		w.drifts(t, []string{"beta present card.exp_year:2031>2030"}, []string{"beta present card.exp_year:2031>2030 repaired"},
 			[]string{"beta present card.exp_year:2031>2030 unsupported_operation"})
 		updates := w.b.count("update")
@@ -179,14 +180,14 @@ func TestAMirrorIsGivenWhatItCanKeep(t *testing.T) {
 		w.b.change(ref, func(i *adapters.Instrument) {
 			i.Card.ExpYear, i.BillingAddress = 2030, &normalize.Address{City: "Wien", Line1: "Ring 1"}
 		})
-		w.b.will("update", unsupported)
+		w.b.will("update", unsupported, step{}, unsupported) // all of it, the address, the date
 		w.drifts(t, []string{"beta present card.exp_year:2031>2030 billing_address.city:Graz>Wien"},
 			[]string{"beta present card.exp_year:2031>2030 billing_address.city:Graz>Wien repaired"},
 			[]string{"beta present card.exp_year:2031>2030 unsupported_operation"})
 		w.b.change(ref, func(i *adapters.Instrument) {
 			i.Card.ExpYear, i.BillingAddress = 2031, &normalize.Address{City: "Linz", Line1: "Ring 1"}
 		})
-		w.b.will("update", unsupported)
+		w.b.will("update", unsupported, step{}, unsupported) // all of it, the address, the date
 		require.Equal(t, []string{"beta present billing_address.city:Graz>Linz repaired"}, found(w.syncs(t, SyncInput{CustomerID: "cus", Repair: true})))
 		w.settles(t)
 		require.Empty(t, found(w.syncs(t, SyncInput{CustomerID: "cus"})))

@@ -149,7 +149,11 @@ func (r Record) attemptViews() []AttemptView {
 		if outcome == "" {
 			outcome = normalize.Unknown // it is running, or its gateway died
 		}
-		out = append(out, AttemptView{Provider: a.Provider, Outcome: outcome, Code: a.Code, MS: a.MS})
+		code := a.Code
+		if code == normalize.CustomerReferenceRequired {
+			code = normalize.Code(ReasonNoCustomerReference) // one word for it, here and in the explanation of a decision
+		}
+		out = append(out, AttemptView{Provider: a.Provider, Outcome: outcome, Code: code, MS: a.MS})
 	}
 	return out
 }

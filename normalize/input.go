@@ -178,6 +178,18 @@ func (in CustomerInput) Validate() []FieldError {
 	return v.errs
 }
 
+// DrainInput says why a provider is taken out of the routes, or put back.
+type DrainInput struct {
+	Reason string // for people; up to 200 characters
+}
+
+// Validate returns what is wrong with the input.
+func (in DrainInput) Validate() []FieldError {
+	v := validator{}
+	v.text("/reason", in.Reason, 200)
+	return v.errs
+}
+
 // Customer is the gateway's view of a merchant's customer.
 type Customer struct {
 	Object             string            `json:"object"` // always "customer"

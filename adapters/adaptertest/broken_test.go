@@ -239,6 +239,7 @@ func brokenMethods() map[string]broken {
 			return a
 		}), []string{"opening an adapter makes no call"}, ""},
 	}
+	maps.Copy(out, brokenProbes())
 	maps.Copy(out, brokenCreates())
 	maps.Copy(out, brokenListsAndDeletes())
 	return out
@@ -365,6 +366,44 @@ func brokenListsAndDeletes() map[string]broken {
 			h.remove = func(context.Context, normalize.References) error { return nil }
 		}), []string{"delete is idempotent", "delete of the default"}, ""},
 		"answers many in another order": {with(func(a *memvault.Adapter) adapters.Adapter { return &reversed{wide{a}} }), []string{"delete many answers in order"}, ""},
+	}
+}
+
+// probes is memvault with another probe.
+type probes struct {
+	*memvault.Adapter
+	probe func(ctx context.Context, a *memvault.Adapter) error
+}
+
+func (p *probes) Probe(ctx context.Context) error { return p.probe(ctx, p.Adapter) }
+
+func brokenProbes() map[string]broken {
+	const fails, ends, once = "a probe fails when the provider does", "a probe ends with its deadline", "a probe is one read"
+	probing := func(f func(ctx context.Context, a *memvault.Adapter) error) adaptertest.New {
+		return with(func(a *memvault.Adapter) adapters.Adapter { return &probes{a, f} })
+	}
+	return map[string]broken{
+		"finds every provider healthy": {probing(func(context.Context, *memvault.Adapter) error { return nil }), []string{fails, ends, once}, ""},
+		"takes anybody's 404 for health": {probing(func(ctx context.Context, a *memvault.Adapter) error {
+			err := a.Probe(ctx)
+			if e, ok := errors.AsType[*normalize.Error](err); ok && e.HTTPStatus == http.StatusNotFound {
+				return nil
+			}
+			return err
+		}), []string{fails}, ""},
+		"takes its 404 for a failure": {probing(func(ctx context.Context, a *memvault.Adapter) error {
+			_, err := a.Get(ctx, normalize.References{"card": "card_0"})
+			return err
+		}), []string{once}, ""},
+		"probes by storing": {probing(func(ctx context.Context, a *memvault.Adapter) error {
+			_, err := a.CreateCustomer(ctx, adapters.CustomerInput{Key: "probe"})
+			return err
+		}), []string{once}, "a probe changes nothing"},
+		"probes without an end": {probing(func(ctx context.Context, a *memvault.Adapter) error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*time.Second)
+			defer cancel()
+			return a.Probe(ctx)
+		}), []string{ends}, ""},
 	}
 }
 

@@ -41,6 +41,9 @@ func Checks() []Check {
 		{"a quoted request stays out of errors", on(checkEcho)},
 		{"creates in parallel", on(checkConcurrency)},
 		{"a failure leaves nothing behind", on(checkOutlives)},
+		{"a probe is one read", on(checkProbe)},
+		{"a probe fails when the provider does", on(checkProbeFails)},
+		{"a probe ends with its deadline", on(checkProbeHangs)},
 	}
 	for _, op := range []string{"get", "list", "create", "update", "set_default", "deactivate", "delete", "delete_vault", "delete_many"} {
 		out = append(out, Check{"every status answered to " + op, on(checkStatuses(op))})

@@ -13,7 +13,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/config"
 	"github.com/polyvault/polyvault/gateway"
 	"github.com/polyvault/polyvault/gateway/boltstore"
@@ -94,41 +93,8 @@ func referenceKeys(c *config.Config) gateway.Keys {
 	return out
 }
 
-// newAPI builds what is behind the listener over an open store. It makes no
-// network call.
-func newAPI(c *config.Config, store gateway.Store, log *zap.Logger) (*httpapi.API, *gateway.Service, error) {
-	gc, err := gatewayConfig(c, store, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	service, err := gateway.New(gc)
-	if err != nil {
-		return nil, nil, err
-	}
-	keys, err := apiKeys(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	api, err := httpapi.New(httpapi.Config{Service: service, Keys: keys, Log: log})
-	return api, service, err
-}
-
-// reconcile runs the service's reconciler; the function that it returns ends it,
-// and waits for what it is at.
-func reconcile(ctx context.Context, service *gateway.Service) (stop func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		service.Reconcile(ctx)
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
-func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gateway.Config, error) {
+// gatewayConfig is what the gateway takes from a configuration whose providers are open.
+func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gateway.Store, log *zap.Logger) gateway.Config {
 	gc := gateway.Config{
 		Store: store, Keys: referenceKeys(c), Owner: owner(), Log: log,
 		StaleIfError:   time.Duration(c.Reads.StaleIfError),
@@ -148,20 +114,19 @@ func gatewayConfig(c *config.Config, store gateway.Store, log *zap.Logger) (gate
 	}
 	gc.Routes = gatewayRoutes(c)
 	for _, p := range c.Providers {
-		adapter, err := p.Adapter.Open(adapters.Env{HTTP: adapters.NewHTTPClient(clientOptions(c, p))})
-		if err != nil {
-			return gc, fmt.Errorf("provider %s: %w", p.Name, err)
-		}
 		gc.Providers = append(gc.Providers, gateway.ProviderConfig{
-			Name: p.Name, Adapter: adapter, Timeout: time.Duration(p.Timeout), MaxInFlight: p.MaxInFlight, Disabled: p.Disabled,
-			Charges: gateway.Charges(p.Charges),
+			Name: p.Name, Adapter: opened[p.Name].adapter, Timeout: time.Duration(p.Timeout), MaxInFlight: p.MaxInFlight, Disabled: p.Disabled,
+			RetryBudget: float64(p.RetryBudget),
+			Charges:     gateway.Charges(p.Charges),
 			Breaker: gateway.BreakerConfig{
 				Window: time.Duration(p.Breaker.Window), MinRequests: p.Breaker.MinRequests, FailureRatio: p.Breaker.FailureRatio,
-				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, OpenFor: time.Duration(p.Breaker.OpenFor), Probes: p.Breaker.Probes,
+				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, Probes: p.Breaker.Probes,
+				SlowCall: time.Duration(p.Breaker.SlowCall), SlowRatio: p.Breaker.SlowRatio,
+				OpenFor: time.Duration(p.Breaker.OpenFor), OpenForMax: time.Duration(p.Breaker.OpenForMax),
 			},
 		})
 	}
-	return gc, nil
+	return gc
 }
 
 func gatewayRoutes(c *config.Config) []gateway.Route {
@@ -185,16 +150,6 @@ func gatewayRoutes(c *config.Config) []gateway.Route {
 // hundredths turns percent into the gateway's unit. The configuration has at most two
 // decimals, of which a float64 may be a little less.
 func hundredths(percent float64) int { return int(math.Round(percent * 100)) }
-
-// clientOptions allow as many connections as there can be calls: reads and writes
-// have max_in_flight each.
-func clientOptions(c *config.Config, p config.Provider) adapters.ClientOptions {
-	o := adapters.ClientOptions{MaxConns: 2 * p.MaxInFlight}
-	if !c.InsecureProviders {
-		o.Control = adapters.RefusePrivate
-	}
-	return o
-}
 
 func apiKeys(c *config.Config) ([]httpapi.APIKey, error) {
 	var keys []httpapi.APIKey

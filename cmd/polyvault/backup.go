@@ -31,7 +31,7 @@ worth nothing. A bbolt file that a running gateway has open is read through that
 gateway, at admin_listen.`,
 		Args: cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(file, nil)
+			c, err := loadConfig(file)
 			if err != nil {
 				return err
 			}

@@ -24,7 +24,7 @@ func newConfig() *cobra.Command {
 			Short: "Report every problem of a configuration file, with line numbers",
 			Args:  cobra.ExactArgs(1),
 			RunE: work(func(cmd *cobra.Command, args []string) error {
-				if _, err := loadConfig(args[0], nil); err != nil {
+				if _, err := loadConfig(args[0]); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid\n", args[0])
@@ -36,7 +36,7 @@ func newConfig() *cobra.Command {
 			Short: "Print the effective configuration, secrets by reference only",
 			Args:  cobra.ExactArgs(1),
 			RunE: work(func(cmd *cobra.Command, args []string) error {
-				c, err := loadConfig(args[0], nil)
+				c, err := loadConfig(args[0])
 				if err != nil {
 					return err
 				}
@@ -66,12 +66,25 @@ func newConfig() *cobra.Command {
 }
 
 // loadConfig loads a file for this binary: with its environment and its scopes.
-func loadConfig(file string, flags map[string]string) (*config.Config, error) {
-	c, err := config.Load(file, config.Options{LookupEnv: os.LookupEnv, Flags: flags, Scopes: scopeNames()})
+func loadConfig(file string) (*config.Config, error) {
+	return loadConfigWith(file, loadOptions(nil))
+}
+
+func loadConfigWith(file string, o config.Options) (*config.Config, error) {
+	c, _, err := fileSource(file, o)()
+	return c, unusable(err)
+}
+
+func loadOptions(flags map[string]string) config.Options {
+	return config.Options{LookupEnv: os.LookupEnv, Flags: flags, Scopes: scopeNames()}
+}
+
+// unusable introduces the problems of a configuration.
+func unusable(err error) error {
 	if problems := config.Problems(nil); errors.As(err, &problems) {
-		return nil, fmt.Errorf("the configuration cannot be used:\n%w", err)
+		return fmt.Errorf("the configuration cannot be used:\n%w", err)
 	}
-	return c, err
+	return err
 }
 
 func scopeNames() []string {

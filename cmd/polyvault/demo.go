@@ -7,14 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/polyvault/polyvault/adapters/bigcommerce/bigcommercetest"
 	"github.com/polyvault/polyvault/adapters/cybersource/cybersourcetest"
@@ -70,25 +67,25 @@ func newDemo() *cobra.Command {
 // demo is the gateway and its stand-in providers in one process. It runs off a
 // configuration file like any other gateway.
 type demo struct {
-	folder  string
-	key     string
-	log     *zap.Logger
-	store   gateway.Store
-	handler *swapHandler
-	server  *server
+	folder string
+	key    string
+	store  gateway.Store
+	live   *live
+	server *server
 
-	stopReconciler                    func() // of the gateway that serves; nil before the first
+	stops                             []func() // of what runs in the background
 	cybersource, rebilly, bigcommerce *standIn
 }
 
 func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *demo, err error) {
-	d := &demo{key: key, handler: &swapHandler{}}
+	d := &demo{key: key}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close(ctx))
 		}
 	}()
-	if d.log, err = newLogger(config.Log{Level: "error", Format: "console"}, stderr); err != nil {
+	log, level, err := newLogger(config.Log{Level: "error", Format: "console"}, stderr)
+	if err != nil {
 		return nil, err
 	}
 	if d.key == "" {
@@ -109,42 +106,36 @@ func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *de
 			return nil, err
 		}
 	}
-	c, err := d.writeConfig([]string{"cybersource-us", "rebilly-main"})
+	if err := d.writeConfig([]string{"cybersource-us", "rebilly-main"}); err != nil {
+		return nil, err
+	}
+	// The process' environment is left out: a variable for another gateway on this
+	// machine must not point the demo at its store.
+	none := func(string) (string, bool) { return "", false }
+	read := fileSource(d.configFile(), config.Options{LookupEnv: none, Scopes: scopeNames()})
+	c, files, err := read()
 	if err != nil {
 		return nil, err
 	}
-	if d.store, err = openStore(ctx, c, d.log); err != nil {
+	if d.store, err = openStore(ctx, c, log); err != nil {
 		return nil, err
 	}
-	if err := d.use(ctx, c); err != nil {
+	if d.live, err = newLive(read, c, files, d.store, nil, log, level); err != nil {
 		return nil, err
 	}
-	d.server, err = serveOn(ctx, listen, d.handler, d.log)
+	d.stops = append(d.stops, d.live.close, inBackground(ctx, d.live.service.Reconcile),
+		inBackground(ctx, func(ctx context.Context) { d.live.follow(ctx, nil) }))
+	d.server, err = serveOn(ctx, listen, d.live.api.Handler(), log)
 	return d, err
 }
 
 func (d *demo) standIns() []*standIn { return []*standIn{d.cybersource, d.rebilly, d.bigcommerce} }
 
-// use makes the gateway of a configuration the one that serves, over the same
-// store. Requests in flight end in the one they began in.
-func (d *demo) use(ctx context.Context, c *config.Config) error {
-	api, service, err := newAPI(c, d.store, d.log)
-	if err != nil {
-		return err
-	}
-	if d.stopReconciler != nil {
-		d.stopReconciler()
-	}
-	d.stopReconciler = reconcile(ctx, service)
-	d.handler.swap(api.Handler())
-	return nil
-}
-
 // close stops everything and removes the folder. ctx may be over already.
 func (d *demo) close(ctx context.Context) error {
 	var errs []error
-	if d.stopReconciler != nil {
-		d.stopReconciler()
+	for _, stop := range d.stops {
+		stop()
 	}
 	if d.server != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -169,25 +160,22 @@ func (d *demo) close(ctx context.Context) error {
 func (d *demo) configFile() string { return filepath.Join(d.folder, "polyvault.yaml") }
 
 // writeConfig writes the configuration with a given order of providers for cards
-// from the US, and loads it.
-func (d *demo) writeConfig(cardProviders []string) (*config.Config, error) {
+// from the US.
+func (d *demo) writeConfig(cardProviders []string) error {
 	keyFile := filepath.Join(d.folder, "reference.key")
 	if _, err := os.Stat(keyFile); errors.Is(err, os.ErrNotExist) {
 		b := make([]byte, 32)
 		_, _ = rand.Read(b) // never fails: it ends the process instead
 		if err := os.WriteFile(keyFile, []byte(base64.StdEncoding.EncodeToString(b)), 0o600); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	text := fmt.Sprintf(demoConfig, d.folder, keyLine("demo", d.key, scopeNames()), d.cybersource.url(), d.rebilly.url(), d.bigcommerce.url(),
 		cardProviders[0], cardProviders[1])
-	if err := os.WriteFile(d.configFile(), []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	// The process' environment is left out: a variable for another gateway on this
-	// machine must not point the demo at its store.
-	none := func(string) (string, bool) { return "", false }
-	return config.Load(d.configFile(), config.Options{LookupEnv: none, Scopes: scopeNames()})
+	return wholeFile(d.configFile(), func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
 }
 
 const demoConfig = `admin_listen: ""
@@ -247,15 +235,10 @@ Store a card (a published test number):
     -d '{"customer_id":"cus-42","country":"US","sources":[{"type":"card","number":"4111111111111111","exp_month":12,"exp_year":2031}],
          "billing_address":{"first_name":"Ada","last_name":"Lovelace","line1":"1 Main St","city":"Austin","region":"TX","postal_code":"78701","country":"US"}}'
 
+Switch a route by editing the file; the next request goes by it:
+
+  %s
+
 polyvault demo --tour walks through the rest. Ctrl-C ends; nothing is kept.
-`, d.server.addr, d.key)
-}
-
-// swapHandler serves with a handler that can be exchanged.
-type swapHandler struct{ current atomic.Pointer[http.Handler] }
-
-func (h *swapHandler) swap(next http.Handler) { h.current.Store(&next) }
-
-func (h *swapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	(*h.current.Load()).ServeHTTP(w, r)
+`, d.server.addr, d.key, d.configFile())
 }

@@ -37,7 +37,7 @@ not with the bbolt file that is restored. Make a backup afterwards: what is rest
 is not in the journals that are written now.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: work(func(cmd *cobra.Command, args []string) error {
-			c, err := loadConfig(file, nil)
+			c, err := loadConfig(file)
 			if err != nil {
 				return err
 			}

@@ -7,14 +7,15 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/polyvault/polyvault/config"
-	"github.com/polyvault/polyvault/gateway"
 )
 
 func newServe() *cobra.Command {
@@ -25,7 +26,11 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run the gateway",
-		Args:  cobra.NoArgs,
+		Long: `Run the gateway. Changes of the configuration file, and of the files that it refers
+to, are taken into use as they are made, without a restart; SIGHUP has them read again.
+A file that cannot be used is refused as a whole, and GET /readyz says why.
+SIGTERM drains the gateway.`,
+		Args: cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			flags := map[string]string{}
 			for key, name := range names {
@@ -33,17 +38,13 @@ func newServe() *cobra.Command {
 					flags[key] = *values[key]
 				}
 			}
-			c, err := loadConfig(file, flags)
-			if err != nil {
-				return err
-			}
-			return serve(cmd.Context(), c, cmd.ErrOrStderr())
+			return serve(cmd.Context(), fileSource(file, loadOptions(flags)), cmd.ErrOrStderr())
 		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "the configuration file (required)")
 	f.StringVar(values["listen"], names["listen"], "", "host:port of the API; overrides listen")
-	f.StringVar(values["admin_listen"], names["admin_listen"], "", "host:port of health, pprof and backups; overrides admin_listen, empty for none")
+	f.StringVar(values["admin_listen"], names["admin_listen"], "", "host:port of health, metrics, pprof and backups; overrides admin_listen, empty for none")
 	f.StringVar(values["log.level"], names["log.level"], "", "debug, info, warn or error; overrides log.level")
 	if err := cmd.MarkFlagRequired("config"); err != nil {
 		panic(err) // a mistake of ours: the flag is defined just above
@@ -61,9 +62,16 @@ func tuneGC() {
 }
 
 // serve runs the gateway until ctx is done, then drains it.
-func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) {
+func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	tuneGC()
-	log, err := newLogger(c.Log, stderr)
+	hup := make(chan os.Signal, 1) // from the very start: SIGHUP ends who does not listen to it
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	c, files, err := read()
+	if err != nil {
+		return unusable(err)
+	}
+	log, level, err := newLogger(c.Log, stderr)
 	if err != nil {
 		return err
 	}
@@ -72,19 +80,25 @@ func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	api, service, err := newAPI(c, store, log)
+	recorder, closeRecorder, err := openRecorder(c, log)
 	if err != nil {
 		return err
 	}
-	defer reconcile(ctx, service)()
-	main, err := serveOn(ctx, c.Listen, api.Handler(), log)
+	defer func() { err = errors.Join(err, closeRecorder()) }()
+	l, err := newLive(read, c, files, store, recorder, log, level)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	defer inBackground(ctx, l.service.Reconcile)()
+	main, err := serveOn(ctx, c.Listen, l.api.Handler(), log)
 	if err != nil {
 		return err
 	}
 	servers := []*server{main}
 	var adminEnded chan error // never ready without an admin listener
 	if c.AdminListen != "" {
-		admin, err := serveOn(ctx, c.AdminListen, adminHandler(store, referenceKeys(c)[0], log), log)
+		admin, err := serveOn(ctx, c.AdminListen, adminHandler(l), log)
 		if err != nil {
 			return errors.Join(err, stopServers(ctx, c, servers))
 		}
@@ -92,6 +106,7 @@ func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) 
 		servers, adminEnded = append(servers, admin), admin.ended
 	}
 	log.Info("listening", zap.String("address", main.addr))
+	defer inBackground(ctx, func(ctx context.Context) { l.follow(ctx, hup) })()
 	select {
 	case err = <-main.ended:
 		main.ended <- nil
@@ -99,7 +114,8 @@ func serve(ctx context.Context, c *config.Config, stderr io.Writer) (err error) 
 		adminEnded <- nil
 	case <-ctx.Done():
 		log.Info("draining: not ready any more, finishing what is in flight")
-		api.Drain()
+		l.api.Drain()
+		_, c = l.now()
 		pause(ctx, time.Duration(c.Shutdown.Delay))
 	}
 	err = errors.Join(err, stopServers(ctx, c, servers))
@@ -128,9 +144,13 @@ func pause(ctx context.Context, d time.Duration) {
 
 // adminHandler is for a local listener: it needs no key. What it gives of the store
 // is encrypted.
-func adminHandler(store gateway.Store, key gateway.ReferenceKey, log *zap.Logger) http.Handler {
+func adminHandler(l *live) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /backup", serveBackup(store, key, log))
+	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
+		_, c := l.now()
+		serveBackup(l.store, referenceKeys(c)[0], l.log)(w, r)
+	})
+	mux.Handle("GET /metrics", metricsHandler(l))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n")

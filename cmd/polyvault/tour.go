@@ -206,10 +206,11 @@ func (t *tour) switchRoute(ctx context.Context) {
 	})
 }
 
-// reorder edits the route in the configuration file and takes the file into use.
+// reorder edits the route in the configuration file, and waits until the running
+// gateway has noticed.
 func (t *tour) reorder(ctx context.Context, first, second string) error {
-	c, err := t.d.writeConfig([]string{first, second})
-	if err != nil {
+	before := t.d.live.api.ConfigStatus().Generation
+	if err := t.d.writeConfig([]string{first, second}); err != nil {
 		return err
 	}
 	t.out.printf("    %s\n", t.d.configFile())
@@ -221,8 +222,20 @@ func (t *tour) reorder(ctx context.Context, first, second string) error {
 	} {
 		t.out.printf("      %s\n", line)
 	}
-	return t.d.use(ctx, c)
+	ctx, cancel := context.WithTimeout(ctx, noticed)
+	defer cancel()
+	for t.d.live.api.ConfigStatus().Generation == before {
+		select {
+		case <-ctx.Done():
+			return t.d.live.reload(false) // files cannot be watched everywhere
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
 }
+
+// noticed is how long a change of the configuration file is waited for.
+const noticed = 2 * time.Second
 
 // expect fails the tour unless ok.
 func (t *tour) expect(ok bool, format string, args ...any) {

@@ -22,19 +22,34 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// versionLine is "polyvault VERSION (COMMIT) GO". What the build did not record is "unknown".
-func versionLine(info *debug.BuildInfo) string {
-	version, commit, modified := "", "", ""
+// build is what a binary was made from. What the build did not record is "unknown".
+type build struct {
+	version, revision, goVersion string
+	modified                     bool // the tree was not that of the revision
+}
+
+func buildOf(info *debug.BuildInfo) build {
+	b := build{goVersion: runtime.Version()}
 	if info != nil {
-		version = info.Main.Version
+		b.version = info.Main.Version
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision":
-				commit = s.Value
+				b.revision = s.Value
 			case s.Key == "vcs.modified" && s.Value == "true":
-				modified = ", modified"
+				b.modified = true
 			}
 		}
 	}
-	return fmt.Sprintf("polyvault %s (%s%s) %s", cmp.Or(version, "unknown"), cmp.Or(commit, "unknown"), modified, runtime.Version())
+	b.version, b.revision = cmp.Or(b.version, "unknown"), cmp.Or(b.revision, "unknown")
+	return b
+}
+
+// versionLine is "polyvault VERSION (COMMIT) GO".
+func versionLine(info *debug.BuildInfo) string {
+	b, modified := buildOf(info), ""
+	if b.modified {
+		modified = ", modified"
+	}
+	return fmt.Sprintf("polyvault %s (%s%s) %s", b.version, b.revision, modified, b.goVersion)
 }

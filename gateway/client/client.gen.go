@@ -250,6 +250,18 @@ const (
 	RetrySafeWithSameKey Retry = "safe_with_same_key"
 )
 
+// Defines values for RouteDecisionObject.
+const (
+	RouteDecisionObjectDecision RouteDecisionObject = "decision"
+)
+
+// Defines values for RouteDecisionStrategy.
+const (
+	RouteDecisionStrategyLessThanNil RouteDecisionStrategy = "<nil>"
+	RouteDecisionStrategyPriority    RouteDecisionStrategy = "priority"
+	RouteDecisionStrategyWeighted    RouteDecisionStrategy = "weighted"
+)
+
 // Defines values for Sort.
 const (
 	SortCreatedAt     Sort = "created_at"
@@ -258,6 +270,17 @@ const (
 	SortExpiryDesc    Sort = "-exp"
 	SortUpdatedAt     Sort = "updated_at"
 	SortUpdatedAtDesc Sort = "-updated_at"
+)
+
+// Defines values for SourceType.
+const (
+	SourceTypeBankAccount                     SourceType = "bank_account"
+	SourceTypeCard                            SourceType = "card"
+	SourceTypeCybersourceInstrumentIdentifier SourceType = "cybersource_instrument_identifier"
+	SourceTypeCybersourceTransientToken       SourceType = "cybersource_transient_token"
+	SourceTypeProviderReference               SourceType = "provider_reference"
+	SourceTypeRebillyToken                    SourceType = "rebilly_token"
+	SourceTypeVaultedToken                    SourceType = "vaulted_token"
 )
 
 // Defines values for TokenRole.
@@ -291,6 +314,12 @@ const (
 
 // AccountType defines model for AccountType.
 type AccountType string
+
+// AddProviderToken defines model for AddProviderToken.
+type AddProviderToken struct {
+	Provider string   `json:"provider,omitempty"`
+	Sources  []Source `json:"sources"`
+}
 
 // Address Lengths are in characters. Empty means absent.
 type Address struct {
@@ -326,8 +355,21 @@ type AddressPatch struct {
 	Region     *string `json:"region,omitempty"`
 }
 
+// Alarm The provider refuses the gateway's credentials or configuration; absent while it does not. Such answers do not open a breaker:
+// a person must mend the configuration. It ends with the next call that the provider accepts.
+type Alarm struct {
+	Code Code `json:"code"`
+
+	// Count How many calls were refused since it began.
+	Count int64     `json:"count"`
+	Last  time.Time `json:"last"`
+	Since time.Time `json:"since"`
+}
+
 // Attempt defines model for Attempt.
 type Attempt struct {
+	// Code Why it failed: one of the problem codes; or, of a provider that was not called, `disabled`, `drained`, `breaker_open`,
+	// `bulkhead_full`, `retry_budget` (too many creates come from other providers), `unsupported_source` or `unknown_provider`.
 	Code string `json:"code,omitempty"`
 
 	// Ms How long the call took.
@@ -364,6 +406,21 @@ type BankAccountSource struct {
 
 // BankAccountSourceType defines model for BankAccountSource.Type.
 type BankAccountSourceType string
+
+// Behind What was changed in the instrument and has not reached the provider yet. Only where provider tokens are listed by themselves.
+type Behind struct {
+	Changes []string `json:"changes"`
+
+	// Code Why the last try failed.
+	Code string `json:"code,omitempty"`
+
+	// NextAt When it is tried again; absent if the provider cannot do it or refused it.
+	NextAt time.Time `json:"next_at,omitempty"`
+	Since  time.Time `json:"since"`
+
+	// Tries How often it was tried in vain.
+	Tries int `json:"tries"`
+}
 
 // BigCommerceCharge Of `bigcommerce`: `payment_method_id` and `instrument` are members of `payment` in POST https://HOST/stores/{store_hash}/payments,
 // which is sent with a payment access token of the order.
@@ -540,6 +597,12 @@ type Difference struct {
 	There string `json:"there"`
 }
 
+// DrainProvider defines model for DrainProvider.
+type DrainProvider struct {
+	// Reason For people: shown with the provider, and in the log.
+	Reason string `json:"reason,omitempty"`
+}
+
 // Drift defines model for Drift.
 type Drift struct {
 	CustomerID  string       `json:"customer_id"`
@@ -602,6 +665,32 @@ type DriftPage struct {
 	Data       []Drift `json:"data"`
 	HasMore    bool    `json:"has_more"`
 	NextCursor string  `json:"next_cursor,omitempty"`
+}
+
+// ExplainRoutes A create as far as routes look at it, without its card.
+type ExplainRoutes struct {
+	// Bin The first 6 to 8 digits of the card number, never all of it. Without `brand` it tells that, too. A create knows 8 digits of a number of 16 or more, else 6.
+	Bin   string `json:"bin,omitempty"`
+	Brand Brand  `json:"brand,omitempty"`
+
+	// Country ISO 3166-1 alpha-2.
+	Country string `json:"country,omitempty"`
+
+	// Currency ISO 4217.
+	Currency string `json:"currency,omitempty"`
+
+	// CustomerID Left out, no route for a share of the customers matches, and it is not looked up where the customer is known.
+	CustomerID string `json:"customer_id,omitempty"`
+
+	// Metadata Keys of 1 to 40 of A-Z a-z 0-9 _ . -
+	Metadata Metadata `json:"metadata,omitempty"`
+
+	// Provider As a create's; required with `provider_reference`, which is of that provider.
+	Provider string `json:"provider,omitempty"`
+
+	// SourceTypes In the order of the create's sources.
+	SourceTypes []SourceType   `json:"source_types"`
+	Type        InstrumentType `json:"type,omitempty"`
 }
 
 // FieldError defines model for FieldError.
@@ -771,15 +860,28 @@ type ProblemProvider struct {
 
 // Provider defines model for Provider.
 type Provider struct {
+	// Alarm The provider refuses the gateway's credentials or configuration; absent while it does not. Such answers do not open a breaker:
+	// a person must mend the configuration. It ends with the next call that the provider accepts.
+	Alarm        *Alarm   `json:"alarm,omitempty"`
 	Capabilities []string `json:"capabilities"`
 
 	// Classes `read` and `write`.
-	Classes     map[string]ProviderClass `json:"classes"`
-	Drained     bool                     `json:"drained"`
-	Name        string                   `json:"name"`
-	Object      ProviderObject           `json:"object"`
-	SourceTypes []string                 `json:"source_types"`
-	Type        string                   `json:"type"`
+	Classes map[string]ProviderClass `json:"classes"`
+
+	// Disabled By the configuration: never chosen for new instruments.
+	Disabled bool `json:"disabled"`
+
+	// Drained By an operator, at all gateways: never chosen for new instruments.
+	Drained bool `json:"drained"`
+
+	// DrainedBy The API key's name.
+	DrainedBy     string         `json:"drained_by,omitempty"`
+	DrainedReason string         `json:"drained_reason,omitempty"`
+	DrainedSince  time.Time      `json:"drained_since,omitempty"`
+	Name          string         `json:"name"`
+	Object        ProviderObject `json:"object"`
+	SourceTypes   []string       `json:"source_types"`
+	Type          string         `json:"type"`
 }
 
 // ProviderObject defines model for Provider.Object.
@@ -788,13 +890,28 @@ type ProviderObject string
 // ProviderClass defines model for ProviderClass.
 type ProviderClass struct {
 	// Breaker Examples: closed, half_open, open
-	Breaker   string  `json:"breaker"`
+	Breaker string `json:"breaker"`
+
+	// ErrorRate In the breaker's window.
 	ErrorRate float32 `json:"error_rate"`
 	InFlight  int     `json:"in_flight"`
 	Limit     int     `json:"limit"`
 
+	// Reason Why it opened, for people; absent while it is closed.
+	//
+	// Examples: 5 consecutive failures, 80 % of calls slow
+	Reason string `json:"reason,omitempty"`
+
 	// Requests In the breaker's window.
-	Requests int64   `json:"requests"`
+	Requests int64 `json:"requests"`
+
+	// RetryAt While it is open: when a probe of the provider decides whether calls are let through again.
+	RetryAt time.Time `json:"retry_at,omitempty"`
+
+	// Since When the breaker came into this state.
+	Since time.Time `json:"since,omitempty"`
+
+	// SlowRate The share of calls slower than the configured `slow_call`, in the breaker's window.
 	SlowRate float32 `json:"slow_rate"`
 }
 
@@ -815,6 +932,12 @@ type ProviderReferenceSourceType string
 
 // ProviderToken Where the instrument lives at one provider.
 type ProviderToken struct {
+	// Behind What was changed in the instrument and has not reached the provider yet. Only where provider tokens are listed by themselves.
+	Behind *Behind `json:"behind,omitempty"`
+
+	// Code Why a mirror was not stored; its status is `failed`.
+	Code string `json:"code,omitempty"`
+
 	// Provider Examples: cybersource-us
 	Provider string `json:"provider"`
 
@@ -833,6 +956,11 @@ type ProviderToken struct {
 
 // ProviderTokenRole defines model for ProviderToken.Role.
 type ProviderTokenRole string
+
+// ProviderTokenList defines model for ProviderTokenList.
+type ProviderTokenList struct {
+	Data []ProviderToken `json:"data"`
+}
 
 // PutCustomer defines model for PutCustomer.
 type PutCustomer struct {
@@ -919,6 +1047,55 @@ type ResolveInput struct {
 // Retry safe: nothing happened, or repeating it does no harm, and the condition may pass. safe_with_same_key: send it again with the same Idempotency-Key. after_reconcile: read the operation first. never: the same request will fail again.
 type Retry string
 
+// RouteCandidate defines model for RouteCandidate.
+type RouteCandidate struct {
+	// Place Null if it is not eligible.
+	Place    *int   `json:"place"`
+	Provider string `json:"provider"`
+
+	// Reason Why it is not eligible.
+	//
+	// Examples: disabled, drained, breaker_open, unsupported_source, no_customer_reference
+	Reason *string `json:"reason"`
+
+	// SourceType The first of the request's that it accepts; null if it accepts none.
+	SourceType *string `json:"source_type"`
+}
+
+// RouteDecision defines model for RouteDecision.
+type RouteDecision struct {
+	// Candidates In the order in which they are tried.
+	Candidates []RouteCandidate `json:"candidates"`
+
+	// Mirrors Providers that would get a copy, if the first candidate stores the instrument.
+	Mirrors []RouteMirror       `json:"mirrors"`
+	Object  RouteDecisionObject `json:"object"`
+
+	// Route The route that matched. Null if none did, or if the request named the provider.
+	Route *string `json:"route"`
+
+	// Strategy How the route orders its providers; null without a route.
+	Strategy *RouteDecisionStrategy `json:"strategy"`
+
+	// Unmatched The routes before it that did not match.
+	Unmatched []UnmatchedRoute `json:"unmatched"`
+}
+
+// RouteDecisionObject defines model for RouteDecision.Object.
+type RouteDecisionObject string
+
+// RouteDecisionStrategy How the route orders its providers; null without a route.
+type RouteDecisionStrategy string
+
+// RouteMirror defines model for RouteMirror.
+type RouteMirror struct {
+	Provider string `json:"provider"`
+
+	// Reason Why it would get no copy now.
+	Reason     *string `json:"reason"`
+	SourceType *string `json:"source_type"`
+}
+
 // Sort defines model for Sort.
 type Sort string
 
@@ -936,6 +1113,9 @@ type SourceStatus struct {
 	// Status Examples: ok, stored
 	Status string `json:"status"`
 }
+
+// SourceType defines model for SourceType.
+type SourceType string
 
 // SyncInput At least one of `customer_id` and `provider`.
 type SyncInput struct {
@@ -967,6 +1147,15 @@ type TransientTokenSourceType string
 
 // UndecidedState defines model for UndecidedState.
 type UndecidedState string
+
+// UnmatchedRoute defines model for UnmatchedRoute.
+type UnmatchedRoute struct {
+	// Because The first member of its match that the request does not fit.
+	//
+	// Examples: country
+	Because string `json:"because"`
+	Route   string `json:"route"`
+}
 
 // UpdateInstrument A JSON Merge Patch. What is left out stays; null removes.
 type UpdateInstrument struct {
@@ -1066,6 +1255,9 @@ type OperationRead = Operation
 
 // PreconditionFailed RFC 9457.
 type PreconditionFailed = Problem
+
+// ProviderTokenThere Where the instrument lives at one provider.
+type ProviderTokenThere = ProviderToken
 
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
@@ -1178,6 +1370,18 @@ type DeactivateInstrumentParams struct {
 	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// AddProviderTokenParams defines parameters for AddProviderToken.
+type AddProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RemoveProviderTokenParams defines parameters for RemoveProviderToken.
+type RemoveProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // FindOperationsParams defines parameters for FindOperations.
 type FindOperationsParams struct {
 	// IdempotencyKey As sent with the create.
@@ -1214,8 +1418,20 @@ type UpdateInstrumentJSONRequestBody = UpdateInstrument
 // UpdateInstrumentApplicationMergePatchPlusJSONRequestBody defines body for UpdateInstrument for application/merge-patch+json ContentType.
 type UpdateInstrumentApplicationMergePatchPlusJSONRequestBody = UpdateInstrument
 
+// AddProviderTokenJSONRequestBody defines body for AddProviderToken for application/json ContentType.
+type AddProviderTokenJSONRequestBody = AddProviderToken
+
 // ResolveInstrumentJSONRequestBody defines body for ResolveInstrument for application/json ContentType.
 type ResolveInstrumentJSONRequestBody = ResolveInput
+
+// DrainProviderJSONRequestBody defines body for DrainProvider for application/json ContentType.
+type DrainProviderJSONRequestBody = DrainProvider
+
+// UndrainProviderJSONRequestBody defines body for UndrainProvider for application/json ContentType.
+type UndrainProviderJSONRequestBody = DrainProvider
+
+// ExplainRoutesJSONRequestBody defines body for ExplainRoutes for application/json ContentType.
+type ExplainRoutesJSONRequestBody = ExplainRoutes
 
 // SyncInstrumentsJSONRequestBody defines body for SyncInstruments for application/json ContentType.
 type SyncInstrumentsJSONRequestBody = SyncInput
@@ -1912,6 +2128,47 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/instruments/{instrument_id}/deactivate (the `DeactivateInstrument` operationId).
 	DeactivateInstrument(ctx context.Context, instrumentID InstrumentID, params *DeactivateInstrumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListProviderTokens Read where an instrument lives
+	//
+	// Scope `instruments:read`. The primary first, then the mirrors, with what was changed in the instrument and has not reached a
+	// provider yet (`behind`). From the gateway's record; no provider is asked.
+	//
+	// Corresponds with GET /v1/instruments/{instrument_id}/provider-tokens (the `ListProviderTokens` operationId).
+	ListProviderTokens(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProviderTokenWithBody Mirror an instrument at a further provider
+	//
+	// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+	// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+	// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+	// `outcome_unknown`, and its operation tells.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+	AddProviderTokenWithBody(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProviderToken Mirror an instrument at a further provider
+	//
+	// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+	// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+	// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+	// `outcome_unknown`, and its operation tells.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+	AddProviderToken(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveProviderToken Remove an instrument from one of its providers
+	//
+	// Scope `instruments:write`. If the provider is the instrument's primary, its first mirror that is in step takes its place; without
+	// one the answer is 409 `invalid_state`. 204 when it is gone, also when it was not there. 202 with the token while the provider
+	// cannot be reached: it is not used any more, and is removed once the provider is back.
+	//
+	// Corresponds with DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider} (the `RemoveProviderToken` operationId).
+	RemoveProviderToken(ctx context.Context, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResolveInstrumentWithBody Where an instrument can be charged now
 	//
 	// Scope `instruments:resolve`, which also shows the references. Answers from the gateway's record and its breakers: no provider is
@@ -1982,6 +2239,72 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/providers/{provider_name} (the `GetProvider` operationId).
 	GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrainProviderWithBody Take a provider out of every gateway's routes
+	//
+	// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+	// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+	// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+	// outlives restarts. To drain again replaces the reason. The body may be left out.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+	DrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrainProvider Take a provider out of every gateway's routes
+	//
+	// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+	// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+	// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+	// outlives restarts. To drain again replaces the reason. The body may be left out.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+	DrainProvider(ctx context.Context, providerName string, body DrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndrainProviderWithBody Give a provider its place in the routes back
+	//
+	// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+	// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+	UndrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndrainProvider Give a provider its place in the routes back
+	//
+	// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+	// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+	UndrainProvider(ctx context.Context, providerName string, body UndrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainRoutesWithBody Explain which providers a create would go to, and why
+	//
+	// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+	// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+	// no promise: a moment later a breaker may be open.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+	ExplainRoutesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainRoutes Explain which providers a create would go to, and why
+	//
+	// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+	// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+	// no promise: a moment later a breaker may be open.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+	ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SyncInstrumentsWithBody Compare instruments with what their providers have
 	//
@@ -2353,6 +2676,87 @@ func (c *RawClient) DeactivateInstrument(ctx context.Context, instrumentID Instr
 	return c.Client.Do(req)
 }
 
+// ListProviderTokens Read where an instrument lives
+//
+// Scope `instruments:read`. The primary first, then the mirrors, with what was changed in the instrument and has not reached a
+// provider yet (`behind`). From the gateway's record; no provider is asked.
+//
+// Corresponds with GET /v1/instruments/{instrument_id}/provider-tokens (the `ListProviderTokens` operationId).
+func (c *RawClient) ListProviderTokens(ctx context.Context, instrumentID InstrumentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListProviderTokensRequest(c.Server, instrumentID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProviderTokenWithBody Mirror an instrument at a further provider
+//
+// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+// `outcome_unknown`, and its operation tells.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+func (c *RawClient) AddProviderTokenWithBody(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProviderTokenRequestWithBody(c.Server, instrumentID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProviderToken Mirror an instrument at a further provider
+//
+// Scope `instruments:write`. Stores the first source that a provider accepts as a mirror of the instrument: at the provider that is
+// named, else at the first that has none of it yet. The gateway keeps no card number, so a mirror can be added only with a source in
+// hand. A mirror that is there already is answered with 200. While it is not known whether it was stored the answer is the problem
+// `outcome_unknown`, and its operation tells.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/provider-tokens (the `AddProviderToken` operationId).
+func (c *RawClient) AddProviderToken(ctx context.Context, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProviderTokenRequest(c.Server, instrumentID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveProviderToken Remove an instrument from one of its providers
+//
+// Scope `instruments:write`. If the provider is the instrument's primary, its first mirror that is in step takes its place; without
+// one the answer is 409 `invalid_state`. 204 when it is gone, also when it was not there. 202 with the token while the provider
+// cannot be reached: it is not used any more, and is removed once the provider is back.
+//
+// Corresponds with DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider} (the `RemoveProviderToken` operationId).
+func (c *RawClient) RemoveProviderToken(ctx context.Context, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveProviderTokenRequest(c.Server, instrumentID, provider, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ResolveInstrumentWithBody Where an instrument can be charged now
 //
 // Scope `instruments:resolve`, which also shows the references. Answers from the gateway's record and its breakers: no provider is
@@ -2494,6 +2898,132 @@ func (c *RawClient) ListProviders(ctx context.Context, reqEditors ...RequestEdit
 // Corresponds with GET /v1/providers/{provider_name} (the `GetProvider` operationId).
 func (c *RawClient) GetProvider(ctx context.Context, providerName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetProviderRequest(c.Server, providerName)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrainProviderWithBody Take a provider out of every gateway's routes
+//
+// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+// outlives restarts. To drain again replaces the reason. The body may be left out.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+func (c *RawClient) DrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainProviderRequestWithBody(c.Server, providerName, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrainProvider Take a provider out of every gateway's routes
+//
+// Scope `providers:write`. Once this has answered, no gateway begins a new create at the provider: its attempt is `not_sent` with
+// code `drained`, and the next provider of the route is tried. Creates that were under way go on: `in_flight` shows when they are
+// done. Nothing changes for the instruments that are stored there: reads, updates and deletes go on. It is kept in the store and
+// outlives restarts. To drain again replaces the reason. The body may be left out.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/drain (the `DrainProvider` operationId).
+func (c *RawClient) DrainProvider(ctx context.Context, providerName string, body DrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainProviderRequest(c.Server, providerName, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndrainProviderWithBody Give a provider its place in the routes back
+//
+// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+func (c *RawClient) UndrainProviderWithBody(ctx context.Context, providerName string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndrainProviderRequestWithBody(c.Server, providerName, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndrainProvider Give a provider its place in the routes back
+//
+// Scope `providers:write`. Other gateways notice within the interval of their reconciler, a second unless configured otherwise. A
+// provider that is not drained stays as it is. The reason is for the log. The body may be left out.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/providers/{provider_name}/undrain (the `UndrainProvider` operationId).
+func (c *RawClient) UndrainProvider(ctx context.Context, providerName string, body UndrainProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndrainProviderRequest(c.Server, providerName, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainRoutesWithBody Explain which providers a create would go to, and why
+//
+// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+// no promise: a moment later a breaker may be open.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+func (c *RawClient) ExplainRoutesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRoutesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainRoutes Explain which providers a create would go to, and why
+//
+// Scope `routes:read`. The decision that a create with these properties would get now: the route, its providers in the order in
+// which they would be tried, and why the others would not. Nothing is sent to a provider and nothing is written. A decision is
+// no promise: a moment later a breaker may be open.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
+func (c *RawClient) ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRoutesRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3422,6 +3952,158 @@ func NewDeactivateInstrumentRequest(server string, instrumentID InstrumentID, pa
 	return req, nil
 }
 
+// NewListProviderTokensRequest constructs an http.Request for the ListProviderTokens method
+func NewListProviderTokensRequest(server string, instrumentID InstrumentID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddProviderTokenRequest calls the generic AddProviderToken builder with application/json body
+func NewAddProviderTokenRequest(server string, instrumentID InstrumentID, params *AddProviderTokenParams, body AddProviderTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddProviderTokenRequestWithBody(server, instrumentID, params, "application/json", bodyReader)
+}
+
+// NewAddProviderTokenRequestWithBody constructs an http.Request for the AddProviderToken method, with any body, and a specified content type
+func NewAddProviderTokenRequestWithBody(server string, instrumentID InstrumentID, params *AddProviderTokenParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRemoveProviderTokenRequest constructs an http.Request for the RemoveProviderToken method
+func NewRemoveProviderTokenRequest(server string, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "provider", provider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/provider-tokens/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewResolveInstrumentRequest calls the generic ResolveInstrument builder with application/json body
 func NewResolveInstrumentRequest(server string, instrumentID InstrumentID, body ResolveInstrumentJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3718,6 +4400,140 @@ func NewGetProviderRequest(server string, providerName string) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewDrainProviderRequest calls the generic DrainProvider builder with application/json body
+func NewDrainProviderRequest(server string, providerName string, body DrainProviderJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDrainProviderRequestWithBody(server, providerName, "application/json", bodyReader)
+}
+
+// NewDrainProviderRequestWithBody constructs an http.Request for the DrainProvider method, with any body, and a specified content type
+func NewDrainProviderRequestWithBody(server string, providerName string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "provider_name", providerName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/providers/%s/drain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewUndrainProviderRequest calls the generic UndrainProvider builder with application/json body
+func NewUndrainProviderRequest(server string, providerName string, body UndrainProviderJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUndrainProviderRequestWithBody(server, providerName, "application/json", bodyReader)
+}
+
+// NewUndrainProviderRequestWithBody constructs an http.Request for the UndrainProvider method, with any body, and a specified content type
+func NewUndrainProviderRequestWithBody(server string, providerName string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "provider_name", providerName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/providers/%s/undrain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewExplainRoutesRequest calls the generic ExplainRoutes builder with application/json body
+func NewExplainRoutesRequest(server string, body ExplainRoutesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExplainRoutesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewExplainRoutesRequestWithBody constructs an http.Request for the ExplainRoutes method, with any body, and a specified content type
+func NewExplainRoutesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/routes/explain")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }

@@ -26,8 +26,9 @@ type memory struct {
 	id   string
 	keys []string // of the changes
 
-	resolved gateway.ResolveInput
-	synced   gateway.SyncInput
+	explained normalize.ExplainInput
+	resolved  gateway.ResolveInput
+	synced    gateway.SyncInput
 }
 
 func (m *memory) instrument() normalize.Instrument {
@@ -59,6 +60,10 @@ func (m *memory) ListCustomer(context.Context, string, string, int, string) (gat
 	return gateway.CustomerPage{InstrumentPage: gateway.InstrumentPage{Data: []normalize.Instrument{m.instrument()}}}, nil
 }
 
+func (m *memory) ProviderTokens(context.Context, string, string) ([]normalize.ProviderToken, error) {
+	return []normalize.ProviderToken{{Provider: "rebilly-main", Role: normalize.RolePrimary, Status: normalize.StatusActive}}, nil
+}
+
 func (m *memory) Change(_ context.Context, _, key string, c gateway.Change) (gateway.Changed, error) {
 	ins := m.instrument()
 	m.keys = append(m.keys, key)
@@ -68,6 +73,13 @@ func (m *memory) Change(_ context.Context, _, key string, c gateway.Change) (gat
 		m.upd = c.Input
 	case gateway.DeleteInstrument:
 		out.Instrument = nil
+	case gateway.AddProviderToken:
+		out.Instrument, out.Created = nil, true
+		out.Token = &normalize.ProviderToken{Provider: c.Input.Provider, Role: normalize.RoleMirror, Status: normalize.StatusActive}
+	case gateway.RemoveProviderToken:
+		if out.Instrument = nil; c.Provider == "away" {
+			out.Token = &normalize.ProviderToken{Provider: c.Provider, Role: normalize.RoleMirror, Status: normalize.StatusDeactivated}
+		}
 	case gateway.PutCustomer:
 		out.Instrument, out.Created = nil, true
 		out.Customer = &normalize.Customer{Object: "customer", ID: c.Input.ID, ProviderReferences: c.Input.ProviderReferences}
@@ -140,8 +152,28 @@ func (m *memory) Providers() []gateway.ProviderStatus {
 	return []gateway.ProviderStatus{{Object: "provider", Name: "rebilly-main", Type: "rebilly"}}
 }
 
+func (m *memory) Drain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	status, err := m.Provider(name)
+	status.Drained, status.DrainedBy, status.DrainReason = true, by, in.Reason
+	return status, err
+}
+
+func (m *memory) Undrain(_ context.Context, name, _ string, _ normalize.DrainInput) (gateway.ProviderStatus, error) {
+	return m.Provider(name)
+}
+
 func (m *memory) Provider(name string) (gateway.ProviderStatus, error) {
 	return gateway.ProviderStatus{Object: "provider", Name: name, Type: "rebilly"}, nil
+}
+
+func (m *memory) Explain(_ context.Context, _ string, in normalize.ExplainInput) (gateway.Explanation, error) {
+	m.explained = in
+	route, strategy := "all", gateway.StrategyWeighted
+	return gateway.Explanation{
+		Object: "decision", Route: &route, Strategy: &strategy,
+		Candidates: []gateway.ExplainedCandidate{{Provider: "rebilly-main", Place: new(1), SourceType: &in.SourceTypes[0]}},
+		Mirrors:    []gateway.ExplainedMirror{}, Unmatched: []gateway.Unmatched{{Route: "eu", Because: "country"}},
+	}, nil
 }
 
 func (m *memory) Ready(context.Context) error { return nil }
@@ -211,6 +243,9 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		func() error { _, err := c.FailOperation(ctx, id); return err },
 		func() error { _, err := c.Providers(ctx); return err },
 		func() error { _, err := c.Provider(ctx, "rebilly-main"); return err },
+		func() error { _, err := c.DrainProvider(ctx, "rebilly-main", "maintenance"); return err },
+		func() error { _, err := c.DrainProvider(ctx, "rebilly-main", ""); return err },
+		func() error { _, err := c.UndrainProvider(ctx, "rebilly-main", ""); return err },
 		func() error {
 			_, err := c.CustomerPage(ctx, "cus-42", client.ListCustomerInstrumentsParams{})
 			return err
@@ -229,6 +264,18 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 	}
 	require.Equal(t, 2, advices, "both pages")
 
+	decision, err := c.ExplainRoutes(ctx, client.ExplainRoutes{
+		CustomerID: "cus-42", SourceTypes: []client.SourceType{client.SourceTypeRebillyToken}, Country: "US", Brand: "visa", Bin: "411111", Metadata: client.Metadata{"plan": "gold"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, normalize.ExplainInput{
+		CustomerID: "cus-42", SourceTypes: []normalize.SourceType{normalize.SourceRebillyToken}, Country: "US", Brand: normalize.Visa, BIN: "411111", Metadata: map[string]string{"plan": "gold"},
+	}, m.explained)
+	require.Equal(t, "all", *decision.Route)
+	require.Equal(t, 1, *decision.Candidates[0].Place)
+	require.Nil(t, decision.Candidates[0].Reason)
+	require.Equal(t, "country", decision.Unmatched[0].Because)
+
 	require.Equal(t, []string{"", "", "", "", ""}, m.keys)
 	m.keys = nil
 	key := client.WithIdempotencyKey("change")
@@ -245,6 +292,18 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 	_, err = c.PutCustomer(ctx, "cus-42", map[string]string{"a": "1"}, key)
 	require.NoError(t, err)
 	require.Equal(t, []string{"change", "change", "change", "change", "change"}, m.keys)
+
+	tokens, err := c.ProviderTokens(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, "rebilly-main", tokens[0].Provider)
+	mirror, err := c.AddProviderToken(ctx, id, []client.Source{client.FromRebillyToken("t")}, "beta", key)
+	require.NoError(t, err)
+	require.Equal(t, "beta", mirror.Provider)
+	for _, provider := range []string{"beta", "away"} {
+		gone, err := c.RemoveProviderToken(ctx, id, provider)
+		require.NoError(t, err)
+		require.Equal(t, provider == "beta", gone)
+	}
 
 	resolution, err := c.Resolve(ctx, id, client.ResolveInput{})
 	require.NoError(t, err)

@@ -190,3 +190,29 @@ func (c *Client) Provider(ctx context.Context, name string) (Provider, error) {
 	})
 	return a.body, err
 }
+
+// ExplainRoutes asks which providers a create would go to, and why. Nothing is sent to
+// them.
+func (c *Client) ExplainRoutes(ctx context.Context, in ExplainRoutes) (RouteDecision, error) {
+	a, err := call[RouteDecision](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.ExplainRoutes(ctx, in)
+	})
+	return a.body, err
+}
+
+// DrainProvider takes a provider out of every gateway's routes until UndrainProvider:
+// once it has returned no create begins there. The reason, for people, may be empty.
+func (c *Client) DrainProvider(ctx context.Context, name, reason string) (Provider, error) {
+	a, err := call[Provider](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.DrainProvider(ctx, name, DrainProvider{Reason: reason})
+	})
+	return a.body, err
+}
+
+// UndrainProvider gives a provider its place in the routes back. The reason may be empty.
+func (c *Client) UndrainProvider(ctx context.Context, name, reason string) (Provider, error) {
+	a, err := call[Provider](ctx, c, "", func(ctx context.Context) (*http.Response, error) {
+		return c.raw.UndrainProvider(ctx, name, DrainProvider{Reason: reason})
+	})
+	return a.body, err
+}

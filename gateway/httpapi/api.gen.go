@@ -216,6 +216,18 @@ type DeactivateInstrumentParams struct {
 	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// AddProviderTokenParams defines parameters for AddProviderToken.
+type AddProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RemoveProviderTokenParams defines parameters for RemoveProviderToken.
+type RemoveProviderTokenParams struct {
+	// IdempotencyKey As with a create, and kept for 24 hours. Left out, every request is a new one.
+	IdempotencyKey *OptionalIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // FindOperationsParams defines parameters for FindOperations.
 type FindOperationsParams struct {
 	// IdempotencyKey As sent with the create.
@@ -282,6 +294,15 @@ type ServerInterface interface {
 	// DeactivateInstrument Take an instrument out of use
 	// (POST /v1/instruments/{instrument_id}/deactivate)
 	DeactivateInstrument(ctx echo.Context, instrumentID InstrumentID, params DeactivateInstrumentParams) error
+	// ListProviderTokens Read where an instrument lives
+	// (GET /v1/instruments/{instrument_id}/provider-tokens)
+	ListProviderTokens(ctx echo.Context, instrumentID InstrumentID) error
+	// AddProviderToken Mirror an instrument at a further provider
+	// (POST /v1/instruments/{instrument_id}/provider-tokens)
+	AddProviderToken(ctx echo.Context, instrumentID InstrumentID, params AddProviderTokenParams) error
+	// RemoveProviderToken Remove an instrument from one of its providers
+	// (DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider})
+	RemoveProviderToken(ctx echo.Context, instrumentID InstrumentID, provider string, params RemoveProviderTokenParams) error
 	// ResolveInstrument Where an instrument can be charged now
 	// (POST /v1/instruments/{instrument_id}/resolve)
 	ResolveInstrument(ctx echo.Context, instrumentID InstrumentID) error
@@ -303,6 +324,15 @@ type ServerInterface interface {
 	// GetProvider Read a provider's capabilities and health
 	// (GET /v1/providers/{provider_name})
 	GetProvider(ctx echo.Context, providerName string) error
+	// DrainProvider Take a provider out of every gateway's routes
+	// (POST /v1/providers/{provider_name}/drain)
+	DrainProvider(ctx echo.Context, providerName string) error
+	// UndrainProvider Give a provider its place in the routes back
+	// (POST /v1/providers/{provider_name}/undrain)
+	UndrainProvider(ctx echo.Context, providerName string) error
+	// ExplainRoutes Explain which providers a create would go to, and why
+	// (POST /v1/routes/explain)
+	ExplainRoutes(ctx echo.Context) error
 	// SyncInstruments Compare instruments with what their providers have
 	// (POST /v1/sync)
 	SyncInstruments(ctx echo.Context) error
@@ -826,6 +856,102 @@ func (w *ServerInterfaceWrapper) DeactivateInstrument(ctx echo.Context) error {
 	return err
 }
 
+// ListProviderTokens converts echo context to params.
+func (w *ServerInterfaceWrapper) ListProviderTokens(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListProviderTokens(ctx, instrumentID)
+	return err
+}
+
+// AddProviderToken converts echo context to params.
+func (w *ServerInterfaceWrapper) AddProviderToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddProviderTokenParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddProviderToken(ctx, instrumentID, params)
+	return err
+}
+
+// RemoveProviderToken converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveProviderToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// ------------- Path parameter "provider" -------------
+	var provider string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", ctx.Param("provider"), &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveProviderTokenParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey OptionalIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveProviderToken(ctx, instrumentID, provider, params)
+	return err
+}
+
 // ResolveInstrument converts echo context to params.
 func (w *ServerInterfaceWrapper) ResolveInstrument(ctx echo.Context) error {
 	var err error
@@ -954,6 +1080,47 @@ func (w *ServerInterfaceWrapper) GetProvider(ctx echo.Context) error {
 	return err
 }
 
+// DrainProvider converts echo context to params.
+func (w *ServerInterfaceWrapper) DrainProvider(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider_name" -------------
+	var providerName string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider_name", ctx.Param("provider_name"), &providerName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider_name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DrainProvider(ctx, providerName)
+	return err
+}
+
+// UndrainProvider converts echo context to params.
+func (w *ServerInterfaceWrapper) UndrainProvider(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider_name" -------------
+	var providerName string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider_name", ctx.Param("provider_name"), &providerName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider_name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UndrainProvider(ctx, providerName)
+	return err
+}
+
+// ExplainRoutes converts echo context to params.
+func (w *ServerInterfaceWrapper) ExplainRoutes(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExplainRoutes(ctx)
+	return err
+}
+
 // SyncInstruments converts echo context to params.
 func (w *ServerInterfaceWrapper) SyncInstruments(ctx echo.Context) error {
 	var err error
@@ -1025,6 +1192,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/instruments/:instrument_id", wrapper.UpdateInstrument, options.OperationMiddlewares["updateInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/activate", wrapper.ActivateInstrument, options.OperationMiddlewares["activateInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/deactivate", wrapper.DeactivateInstrument, options.OperationMiddlewares["deactivateInstrument"]...)
+	router.GET(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens", wrapper.ListProviderTokens, options.OperationMiddlewares["listProviderTokens"]...)
+	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens", wrapper.AddProviderToken, options.OperationMiddlewares["addProviderToken"]...)
+	router.DELETE(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens/:provider", wrapper.RemoveProviderToken, options.OperationMiddlewares["removeProviderToken"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/resolve", wrapper.ResolveInstrument, options.OperationMiddlewares["resolveInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/bulk-delete", wrapper.BulkDeleteInstruments, options.OperationMiddlewares["bulkDeleteInstruments"]...)
 	router.POST(options.BaseURL+"/v1/instruments/import", wrapper.ImportInstruments, options.OperationMiddlewares["importInstruments"]...)
@@ -1034,6 +1204,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/operations/:operation_id/retry", wrapper.RetryOperation, options.OperationMiddlewares["retryOperation"]...)
 	router.GET(options.BaseURL+"/v1/providers", wrapper.ListProviders, options.OperationMiddlewares["listProviders"]...)
 	router.GET(options.BaseURL+"/v1/providers/:provider_name", wrapper.GetProvider, options.OperationMiddlewares["getProvider"]...)
+	router.POST(options.BaseURL+"/v1/providers/:provider_name/drain", wrapper.DrainProvider, options.OperationMiddlewares["drainProvider"]...)
+	router.POST(options.BaseURL+"/v1/providers/:provider_name/undrain", wrapper.UndrainProvider, options.OperationMiddlewares["undrainProvider"]...)
+	router.POST(options.BaseURL+"/v1/routes/explain", wrapper.ExplainRoutes, options.OperationMiddlewares["explainRoutes"]...)
 	router.POST(options.BaseURL+"/v1/sync", wrapper.SyncInstruments, options.OperationMiddlewares["syncInstruments"]...)
 
 }

@@ -24,6 +24,7 @@ type service interface {
 	Get(ctx context.Context, tenant, id string, stored bool) (gateway.Read, error)
 	List(ctx context.Context, tenant string, in gateway.ListInput) (gateway.InstrumentPage, error)
 	ListCustomer(ctx context.Context, tenant, customer string, limit int, cursor string) (gateway.CustomerPage, error)
+	ProviderTokens(ctx context.Context, tenant, id string) ([]normalize.ProviderToken, error)
 	Change(ctx context.Context, tenant, idempotencyKey string, c gateway.Change) (gateway.Changed, error)
 	Import(ctx context.Context, tenant string, items []gateway.ImportItem) []gateway.ItemResult
 	BulkDelete(ctx context.Context, tenant string, ids []string, scope gateway.DeleteScope) []gateway.ItemResult
@@ -36,7 +37,10 @@ type service interface {
 	RetryOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	FailOperation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	Providers() []gateway.ProviderStatus
+	Drain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
+	Undrain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
 	Provider(name string) (gateway.ProviderStatus, error)
+	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
 	Ready(ctx context.Context) error
 }
 

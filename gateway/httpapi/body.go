@@ -30,18 +30,6 @@ func readBody(c echo.Context, limit int64, mediaTypes ...string) (*node, error) 
 	return parseJSON(b)
 }
 
-// readOptionalBody reads a body that may be left out; nil if it is.
-func readOptionalBody(c echo.Context, limit int64) (*node, error) {
-	b, err := readLimited(c, limit)
-	if err != nil || len(b) == 0 {
-		return nil, err
-	}
-	if err := checkMediaType(c.Request().Header, []string{mediaJSON}); err != nil {
-		return nil, err
-	}
-	return parseJSON(b)
-}
-
 // readNoBody accepts what clients send when there is nothing to say: no body, or an empty object.
 func readNoBody(c echo.Context, limit int64) error {
 	n, err := readOptionalBody(c, limit)
@@ -51,6 +39,18 @@ func readNoBody(c echo.Context, limit int64) error {
 	var d decoder
 	d.object(n, "").end()
 	return d.err(nil)
+}
+
+// readOptionalBody reads a JSON body of up to limit bytes; nil if there is none.
+func readOptionalBody(c echo.Context, limit int64) (*node, error) {
+	b, err := readLimited(c, limit)
+	if err != nil || len(b) == 0 {
+		return nil, err
+	}
+	if err := checkMediaType(c.Request().Header, []string{mediaJSON}); err != nil {
+		return nil, err
+	}
+	return parseJSON(b)
 }
 
 func readLimited(c echo.Context, limit int64) ([]byte, error) {

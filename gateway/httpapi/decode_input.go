@@ -18,10 +18,7 @@ func (d *decoder) create(o *object) normalize.CreateInput {
 		CustomerID: o.text("customer_id"), BillingAddress: d.address(o), Metadata: o.texts("metadata"),
 		Currency: o.text("currency"), Country: o.text("country"), Provider: o.text("provider"),
 	}
-	for i, n := range o.list("sources") {
-		// A source that cannot be read keeps its place, so that the others' pointers stay right.
-		in.Sources = append(in.Sources, d.source(n, o.at("sources")+"/"+strconv.Itoa(i)))
-	}
+	in.Sources = d.sources(o)
 	if v := o.boolean("default"); v != nil {
 		in.Default = *v
 	}
@@ -122,6 +119,23 @@ func decodeCustomer(n *node, id string) (normalize.CustomerInput, error) {
 	o.readOnly("object", "id", "default_instrument", "created_at", "updated_at")
 	o.end()
 	return in, d.err(in.Validate)
+}
+
+func decodeMirror(n *node, now time.Time) (normalize.MirrorInput, error) {
+	var d decoder
+	o := d.object(n, "")
+	in := normalize.MirrorInput{Sources: d.sources(o), Provider: o.text("provider")}
+	o.end()
+	return in, d.err(func() []normalize.FieldError { return in.Validate(now) })
+}
+
+func (d *decoder) sources(o *object) []normalize.Source {
+	var out []normalize.Source
+	for i, n := range o.list("sources") {
+		// A source that cannot be read keeps its place, so that the others' pointers stay right.
+		out = append(out, d.source(n, o.at("sources")+"/"+strconv.Itoa(i)))
+	}
+	return out
 }
 
 // items reads the array that a bulk request consists of.

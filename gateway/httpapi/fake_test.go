@@ -18,18 +18,21 @@ type fake struct {
 	err     error
 	panics  any
 
-	tenant string
-	key    string
-	id     string
-	create normalize.CreateInput
-	update normalize.UpdateInput
-	list   gateway.ListInput
-	scope  gateway.DeleteScope
-	stored bool
-	items  []gateway.ImportItem
-	ids    []string
-	put    normalize.CustomerInput
+	tenant  string
+	key     string
+	id      string
+	create  normalize.CreateInput
+	update  normalize.UpdateInput
+	list    gateway.ListInput
+	scope   gateway.DeleteScope
+	stored  bool
+	items   []gateway.ImportItem
+	ids     []string
+	put     normalize.CustomerInput
+	by      string
+	drained normalize.DrainInput
 
+	explain    normalize.ExplainInput
 	replayed   bool
 	operations gateway.ListOperationsInput
 	resolve    gateway.ResolveInput
@@ -71,7 +74,11 @@ func exampleProvider() gateway.ProviderStatus {
 	return gateway.ProviderStatus{
 		Object: "provider", Name: "cybersource-us", Type: "cybersource",
 		Capabilities: []adapters.Capability{"create"}, SourceTypes: normalize.SourceTypes(),
-		Classes: map[string]gateway.ClassStatus{"read": {Breaker: "closed", Limit: 64}},
+		Alarm: &gateway.Alarm{Code: normalize.ProviderMisconfigured, Since: exampleTime(), Last: exampleTime(), Count: 1},
+		Classes: map[string]gateway.ClassStatus{
+			"read":  {Breaker: "closed", Since: exampleTime(), Limit: 64},
+			"write": {Breaker: "open", Since: exampleTime(), Reason: "5 consecutive failures", RetryAt: exampleTime(), Limit: 64},
+		},
 	}
 }
 
@@ -115,6 +122,10 @@ func (f *fake) ListCustomer(_ context.Context, tenant, customer string, limit in
 	}, f.called(tenant)
 }
 
+func (f *fake) ProviderTokens(context.Context, string, string) ([]normalize.ProviderToken, error) {
+	return f.read.Instrument.ProviderTokens, f.err
+}
+
 func (f *fake) Change(_ context.Context, tenant, key string, c gateway.Change) (gateway.Changed, error) {
 	f.key = key
 	out := gateway.Changed{Instrument: &f.read.Instrument, Provider: f.read.Provider, Replayed: f.replayed}
@@ -127,6 +138,11 @@ func (f *fake) Change(_ context.Context, tenant, key string, c gateway.Change) (
 		f.id = c.ID
 	case gateway.DeleteInstrument:
 		f.id, f.scope, out.Instrument = c.ID, c.Scope, nil
+	case gateway.AddProviderToken:
+		f.id, out.Instrument, out.Created = c.ID, nil, true
+		out.Token = &f.read.Instrument.ProviderTokens[0]
+	case gateway.RemoveProviderToken:
+		f.id, out.Instrument = c.ID, nil
 	case gateway.PutCustomer:
 		f.put = c.Input
 		customer := f.customer(c.Input.ID)
@@ -221,6 +237,35 @@ func (f *fake) Providers() []gateway.ProviderStatus {
 
 func (f *fake) Provider(name string) (gateway.ProviderStatus, error) {
 	f.id = name
+	return exampleProvider(), f.called("")
+}
+
+func (f *fake) Explain(_ context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error) {
+	if fields := in.Validate(); len(fields) > 0 {
+		return gateway.Explanation{}, normalize.Invalid(fields...) // as the service does
+	}
+	f.explain = in
+	route, strategy, source, reason := "us-cards", gateway.StrategyPriority, normalize.SourceCard, gateway.ReasonBreakerOpen
+	return gateway.Explanation{
+		Object: "decision", Route: &route, Strategy: &strategy,
+		Candidates: []gateway.ExplainedCandidate{
+			{Provider: "cybersource-us", SourceType: &source, Reason: &reason},
+			{Provider: "rebilly-main", Place: new(1), SourceType: &source},
+		},
+		Mirrors:   []gateway.ExplainedMirror{{Provider: "bigcommerce-main", Reason: &reason}},
+		Unmatched: []gateway.Unmatched{{Route: "eu-cards", Because: "country"}},
+	}, f.called(tenant)
+}
+
+func (f *fake) Drain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	f.id, f.by, f.drained = name, by, in
+	out := exampleProvider()
+	out.Drained, out.DrainedSince, out.DrainedBy, out.DrainReason = true, exampleTime(), by, in.Reason
+	return out, f.called("")
+}
+
+func (f *fake) Undrain(_ context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error) {
+	f.id, f.by, f.drained = name, by, in
 	return exampleProvider(), f.called("")
 }
 

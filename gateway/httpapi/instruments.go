@@ -149,6 +149,10 @@ func (a *API) change(c echo.Context, change gateway.Change) error {
 		return nil
 	case out.Customer != nil:
 		return ok(c, out.Customer)
+	case out.Token != nil:
+		h.Set("Gateway-Provider", out.Provider)
+		writeJSON(c, tokenStatus(out), mediaJSON, shownTokens(c, []normalize.ProviderToken{*out.Token})[0])
+		return nil
 	case out.Instrument != nil:
 		readHeaders(c, gateway.Read{Instrument: *out.Instrument, Provider: out.Provider})
 		return ok(c, shown(c, *out.Instrument))

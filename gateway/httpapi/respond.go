@@ -34,13 +34,21 @@ func shown(c echo.Context, ins normalize.Instrument) normalize.Instrument {
 	if exchangeOf(c).caller.may(ReferencesRead) {
 		return ins
 	}
-	tokens := make([]normalize.ProviderToken, len(ins.ProviderTokens))
-	for i, t := range ins.ProviderTokens {
+	ins.ProviderTokens = shownTokens(c, ins.ProviderTokens)
+	return ins
+}
+
+// shownTokens are provider tokens as this caller may see them.
+func shownTokens(c echo.Context, all []normalize.ProviderToken) []normalize.ProviderToken {
+	if exchangeOf(c).caller.may(ReferencesRead) {
+		return all
+	}
+	tokens := make([]normalize.ProviderToken, len(all))
+	for i, t := range all {
 		t.References = nil
 		tokens[i] = t
 	}
-	ins.ProviderTokens = tokens
-	return ins
+	return tokens
 }
 
 func shownAll(c echo.Context, all []normalize.Instrument) []normalize.Instrument {

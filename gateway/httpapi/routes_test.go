@@ -119,6 +119,9 @@ func requests() map[string]struct{ method, path, body string } {
 		"deactivateInstrument":    {http.MethodPost, ins + "/deactivate", ""},
 		"activateInstrument":      {http.MethodPost, ins + "/activate", ""},
 		"resolveInstrument":       {http.MethodPost, ins + "/resolve", ""},
+		"listProviderTokens":      {http.MethodGet, ins + "/provider-tokens", ""},
+		"addProviderToken":        {http.MethodPost, ins + "/provider-tokens", `{"sources":[{"type":"rebilly_token","token":"abc"}]}`},
+		"removeProviderToken":     {http.MethodDelete, ins + "/provider-tokens/beta", ""},
 		"getCustomer":             {http.MethodGet, "/v1/customers/cus-42", ""},
 		"putCustomer":             {http.MethodPut, "/v1/customers/cus-42", `{"provider_references":{"bigcommerce-main":"1"}}`},
 		"listCustomerInstruments": {http.MethodGet, "/v1/customers/cus-42/instruments", ""},
@@ -128,7 +131,10 @@ func requests() map[string]struct{ method, path, body string } {
 		"failOperation":           {http.MethodPost, "/v1/operations/" + exampleID + "/fail", ""},
 		"syncInstruments":         {http.MethodPost, "/v1/sync", `{"customer_id":"cus-42"}`},
 		"listProviders":           {http.MethodGet, "/v1/providers", ""},
+		"explainRoutes":           {http.MethodPost, "/v1/routes/explain", `{"source_types":["card"]}`},
 		"getProvider":             {http.MethodGet, "/v1/providers/cybersource-us", ""},
+		"drainProvider":           {http.MethodPost, "/v1/providers/cybersource-us/drain", `{"reason":"maintenance"}`},
+		"undrainProvider":         {http.MethodPost, "/v1/providers/cybersource-us/undrain", ""},
 	}
 }
 

@@ -57,7 +57,7 @@ func newReferenceKey(t *testing.T) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-const allScopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read"
+const allScopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, providers:write, references:read"
 
 // startGateway serves with the store section that is given. Gateways that share a
 // store must share the reference key.
@@ -81,11 +81,11 @@ tenants:
   - name: acme
     accept_raw_card: true
     api_keys:
-      - {name: checkout, sha256: %q, scopes: [%s]}
+      - {name: checkout, sha256: %q, scopes: [%s, routes:read]}
       - {name: reader, sha256: %q, scopes: [instruments:read]}
   - name: other
     api_keys:
-      - {name: checkout, sha256: %q, scopes: [%s]}
+      - {name: checkout, sha256: %q, scopes: [%s, routes:read]}
 providers:
   - name: cybersource-us
     type: cybersource

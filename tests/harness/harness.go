@@ -156,6 +156,12 @@ func (p *Process) Terminate(t *testing.T) error {
 	}
 }
 
+// Hangup is SIGHUP.
+func (p *Process) Hangup(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+}
+
 // Freeze is SIGSTOP.
 func (p *Process) Freeze(t *testing.T) {
 	t.Helper()

@@ -1,6 +1,6 @@
 // Package memvault is an adapter for a provider that does not exist. It is the
 // living example of what a provider needs: this folder and one line in package
-// config, which it does not have. memvault.go is the adapter, vault.go the
+// config, which it does not have. memvault.go is the adapter, with probe.go; vault.go is the
 // stand-in, memvault_test.go the call of the conformance suite.
 package memvault
 
