@@ -15,6 +15,11 @@ func (c *creation) call(ctx context.Context, m *permit, src normalize.Source, cu
 	return run(ctx, m, func(ctx context.Context) (adapters.Instrument, error) {
 		if src.ProviderReference != nil {
 			ins, err := m.p.adapter.Get(ctx, src.ProviderReference.References)
+			if err == nil {
+				// Before the record is complete, so that no crash leaves an adopted instrument
+				// whose customer nobody knows.
+				err = c.s.learnCustomer(ctx, m.p, c.tenant.Name, c.in.CustomerID, ins.Customer, customer)
+			}
 			return ins, harmless(err)
 		}
 		creator, err := as[adapters.Creator](m.p, "create")

@@ -20,8 +20,8 @@ type customer struct {
 	ID     string            `json:"id"`
 	Refs   map[string]string `json:"refs"`             // provider name to its customer reference
 	Making map[string]making `json:"making,omitempty"` // providers at which one is being made
-	// Also are references at providers that were made while the store had lost this
-	// entry: what is stored under them is this customer's, too.
+	// Also are further references at providers: made while the store had lost this entry,
+	// or the owners of adopted instruments. What is stored under them is this customer's, too.
 	Also      map[string][]string `json:"also,omitempty"`
 	Skew      uint64              `json:"skew,omitempty"` // how far a restore set the store's version ahead of the entry's own
 	CreatedAt time.Time           `json:"created_at"`
@@ -95,7 +95,7 @@ func (s *Service) loadCustomer(ctx context.Context, op, tenant, id string) (stor
 func (s *Service) changeCustomer(ctx context.Context, op string, cur storedCustomer, fn func(*customer) bool) (storedCustomer, error) {
 	for range 20 {
 		next := cur.customer
-		next.Refs, next.Making = maps.Clone(cur.Refs), maps.Clone(cur.Making)
+		next.Refs, next.Making, next.Also = maps.Clone(cur.Refs), maps.Clone(cur.Making), maps.Clone(cur.Also)
 		if next.Refs == nil {
 			next.Refs = map[string]string{}
 		}
@@ -275,6 +275,35 @@ func (c customer) shown() normalize.Customer {
 		refs[name] = c.at(name)[0]
 	}
 	return normalize.Customer{Object: "customer", ID: c.ID, ProviderReferences: refs, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt}
+}
+
+// maxReferences bounds a customer's references at one provider: each is asked for a
+// list of its own. A merchant that adopts everybody's instruments under one customer
+// would make the entry grow without an end.
+const maxReferences = 32
+
+// learnCustomer writes down the provider's customer that owns an adopted instrument,
+// as the provider told it, so that lists ask for it and no second customer is made
+// there. entry is the customer's as loaded along with the attempt: one that is known
+// costs nothing. A reference that is in use already stays so, and this one is put beside it.
+func (s *Service) learnCustomer(ctx context.Context, p *Provider, tenant, id, reference string, entry Entry) error {
+	cur, err := decodeCustomer(entry, tenant, id)
+	if err != nil {
+		return storeError("create", err)
+	}
+	_, err = s.changeCustomer(ctx, "create", cur, func(c *customer) bool {
+		known := c.at(p.name)
+		switch {
+		case reference == "" || slices.Contains(known, reference) || len(known) >= maxReferences:
+			return false
+		case c.Refs[p.name] == "":
+			c.Refs[p.name] = reference
+		default:
+			c.Also = withReferences(c.Also, map[string][]string{p.name: {reference}})
+		}
+		return true
+	})
+	return err
 }
 
 // nonce names one write, so that the store applies it once even if it is sent twice.

@@ -139,6 +139,8 @@ func (c *creation) updateInstead(ctx context.Context, p *Provider, src normalize
 			return c.notDone(ctx, cur, asError(err))
 		}
 		holder = updated
+	} else if err := c.ownerOf(ctx, p, holder); err != nil {
+		return c.notDone(ctx, cur, asError(err))
 	}
 	now := c.s.clock.at(c.s.now())
 	next, err := cur.alias(holder.Record, now)
@@ -149,6 +151,16 @@ func (c *creation) updateInstead(ctx context.Context, p *Provider, src normalize
 		return c.unsettled(done.Record, err)
 	}
 	return Created{Instrument: holder.instrument(now), Provider: p.name, Deduplicated: true}, nil
+}
+
+// ownerOf makes sure that the owner at the provider of an instrument which is adopted
+// once more is known: an earlier release did not write it down.
+func (c *creation) ownerOf(ctx context.Context, p *Provider, holder stored) error {
+	res, err := c.s.loadEntries(ctx, customerEntryKey(c.tenant.Name, c.in.CustomerID))
+	if err != nil {
+		return storeError("create", err)
+	}
+	return c.s.learnCustomer(ctx, p, c.tenant.Name, c.in.CustomerID, holder.primary().References["customer"], res.Entries[0])
 }
 
 // storeAfresh goes on with a create whose duplicate the provider no longer has: the

@@ -16,3 +16,14 @@ func (r Record) ToStep() bool { return r.toStep() }
 
 // IndexDue is the index of what the reconciler must look at.
 const IndexDue = indexDue
+
+// Counts is what a provider's breaker for reads or for writes has been told.
+func (s *Service) Counts(provider string, reads bool) (successes, failures, excluded int) {
+	p := s.providers[provider]
+	c := p.write
+	if reads {
+		c = p.read
+	}
+	n := c.breaker.inner.Counts()
+	return int(n.TotalSuccesses), int(n.TotalFailures), int(n.TotalExclusions)
+}

@@ -222,8 +222,10 @@ func (s *Service) resolveDoubt(ctx context.Context, cur stored) (stored, error) 
 	}
 	if err == nil {
 		ins, found, err = seen.pick(d.Want, d.At)
-		if found && d.Want.compare(ins, d.At) != alike && !cur.open() {
-			// Nothing but the time speaks for it: it may be the merchant's own.
+		own := d.Want.compare(ins, d.At) != alike || !ins.CreatedAt.IsZero() && ins.CreatedAt.Before(d.At.Add(-clockSkew))
+		if found && own && !cur.open() {
+			// Nothing but the time speaks for it, or it was there before: it may be the
+			// merchant's own, of a customer whose other instruments were adopted.
 			s.log.Warn("an instrument that no record has may be surplus at the provider", zap.String("instrument", cur.ID),
 				zap.String("provider", d.Provider), zap.Any("references", ins.References))
 			found = false

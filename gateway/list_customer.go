@@ -133,6 +133,16 @@ func (s *Service) listAt(ctx context.Context, p *Provider, references []string) 
 			return nil, err
 		}
 	}
+	if len(references) > 1 {
+		// Two references may be two spellings of one customer.
+		seen := map[string]bool{}
+		all = slices.DeleteFunc(all, func(ins adapters.Instrument) bool {
+			place := p.locate(ins.References)
+			again := seen[place]
+			seen[place] = true
+			return again
+		})
+	}
 	return all, nil
 }
 

@@ -58,6 +58,7 @@ type Request struct {
 // State is what GET /_sandbox/state answers.
 type State struct {
 	Requests    []Request    `json:"requests"`
+	Forgotten   int          `json:"requests_forgotten,omitempty"` // earlier requests, beyond those that the ledger keeps
 	Customers   []Customer   `json:"customers"`
 	Instruments []Instrument `json:"instruments"`
 }
@@ -69,10 +70,15 @@ type Server struct {
 	provider Provider
 	faulty   http.Handler
 
-	mu      sync.Mutex
-	ledger  []Request
-	refuser func(time.Duration)
+	mu        sync.Mutex
+	ledger    []Request // the last ones; up to twice as many as are kept
+	forgotten int
+	refuser   func(time.Duration)
 }
+
+// maxLedger is how many requests the ledger keeps: enough for every test that counts
+// them, and no more than a stand-in that runs for days can hold.
+const maxLedger = 100_000
 
 // New wraps a provider's stand-in.
 func New(p Provider) *Server {
@@ -86,7 +92,8 @@ func (s *Server) State() State {
 	customers, instruments := s.provider.Snapshot()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return State{Requests: append([]Request{}, s.ledger...), Customers: customers, Instruments: instruments}
+	old := max(0, len(s.ledger)-maxLedger)
+	return State{Requests: append([]Request{}, s.ledger[old:]...), Forgotten: s.forgotten + old, Customers: customers, Instruments: instruments}
 }
 
 // Reset forgets the provider's state, the ledger and the faults.
@@ -95,7 +102,7 @@ func (s *Server) Reset() {
 	s.Faults.Clear()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ledger = nil
+	s.ledger, s.forgotten = nil, 0
 }
 
 // ServeHTTP serves the provider's API and the control paths.
@@ -105,6 +112,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveState(w, r)
 	case "/_sandbox/faults":
 		s.serveFaults(w, r)
+	case "/_sandbox/seed":
+		s.serveSeed(w, r)
 	case "/_sandbox/reset":
 		if r.Method != http.MethodPost {
 			methodNotAllowed(w, "POST")
@@ -114,7 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		if strings.HasPrefix(r.URL.Path, "/_sandbox/") {
-			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults and /_sandbox/reset"})
+			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults, /_sandbox/seed and /_sandbox/reset"})
 			return
 		}
 		s.serveLedgered(w, r)
@@ -130,6 +139,10 @@ func (s *Server) serveLedgered(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if len(s.ledger) >= 2*maxLedger {
+			s.forgotten += len(s.ledger) - maxLedger
+			s.ledger = append(make([]Request, 0, 2*maxLedger), s.ledger[len(s.ledger)-maxLedger:]...)
+		}
 		s.ledger = append(s.ledger, Request{
 			Method: r.Method, Path: r.URL.Path, Status: sw.status, At: at, Committed: line.isCommitted(),
 		})

@@ -57,7 +57,7 @@ func newOperationsList(r *remote) *cobra.Command {
 			if state != "manual" && state != "unknown" {
 				return usagef("--state must be manual or unknown")
 			}
-			c, err := r.open(callTimeout)
+			c, err := r.open()
 			if err != nil {
 				return err
 			}
@@ -82,7 +82,7 @@ func (r *remote) onOne(name, short string, do func(*client.Client, context.Conte
 		Short: short,
 		Args:  cobra.ExactArgs(1),
 		RunE: work(func(cmd *cobra.Command, args []string) error {
-			c, err := r.open(callTimeout)
+			c, err := r.open()
 			if err != nil {
 				return err
 			}
@@ -111,11 +111,15 @@ func (r *remote) flags(flags flagSet, item string) {
 	flags.BoolVar(&r.json, "json", false, "print JSON, one "+item+" a line")
 }
 
-// callTimeout is how long a gateway may take to answer, unless a command gives it longer.
-const callTimeout = 30 * time.Second
+func (r *remote) open() (*client.Client, error) { return r.openFor(30 * time.Second) }
 
-// open makes a client; each call may take as long as timeout.
-func (r *remote) open(timeout time.Duration) (*client.Client, error) {
+// openFor makes a client whose calls may take that long.
+func (r *remote) openFor(timeout time.Duration) (*client.Client, error) {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	return r.openWith(client.Options{HTTP: &http.Client{Transport: transport, Timeout: timeout}, Retries: 2})
+}
+
+func (r *remote) openWith(o client.Options) (*client.Client, error) {
 	key := os.Getenv(keyVariable)
 	if r.keyFile != "" {
 		b, err := os.ReadFile(r.keyFile)
@@ -127,8 +131,7 @@ func (r *remote) open(timeout time.Duration) (*client.Client, error) {
 	if key = strings.TrimSpace(key); key == "" {
 		return nil, usagef("an API key is required: set %s, or --api-key-file", keyVariable)
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
-	c, err := client.New(r.url, key, client.Options{HTTP: &http.Client{Transport: transport, Timeout: timeout}, Retries: 2})
+	c, err := client.New(r.url, key, o)
 	if err != nil {
 		return nil, usagef("--url must be the address of a gateway, such as http://127.0.0.1:8080")
 	}

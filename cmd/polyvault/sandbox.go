@@ -33,7 +33,8 @@ func newSandbox() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Run the stand-in providers only",
 		Long: "Run stateful stand-ins of the three providers, for development and CI.\n" +
-			"Each serves GET /_sandbox/state, PUT /_sandbox/faults and POST /_sandbox/reset beside the provider's API.\n" +
+			"Each serves GET /_sandbox/state, PUT /_sandbox/faults, POST /_sandbox/seed and POST /_sandbox/reset beside the provider's API.\n" +
+			"Seeding with {\"customers\", \"each\", \"first\", \"provider\"} makes customers with so many cards each, and answers a file for polyvault import.\n" +
 			"A fault is {\"method\", \"path\", \"fault\", \"times\", \"delay_ms\", \"status\", \"probability\"}; all but \"fault\" may be left out:\n" +
 			"without times it stays, with a probability below 1 it hits at random.",
 		Args: cobra.NoArgs,

@@ -35,7 +35,7 @@ func newSync() *cobra.Command {
 			if in.CustomerID == "" && in.Provider == "" {
 				return usagef("--customer or --provider is required")
 			}
-			c, err := r.open(syncTimeout)
+			c, err := r.openFor(syncTimeout)
 			if err != nil {
 				return err
 			}

@@ -920,7 +920,8 @@ type ProviderList struct {
 	Data []Provider `json:"data"`
 }
 
-// ProviderReferenceSource An instrument that a provider already stores; it is adopted.
+// ProviderReferenceSource An instrument that a provider already stores; it is adopted. The provider's customer that owns it becomes known as one of the
+// customer's references there.
 type ProviderReferenceSource struct {
 	Provider   string                      `json:"provider"`
 	References map[string]string           `json:"references"`

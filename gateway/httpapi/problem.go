@@ -90,7 +90,11 @@ func withFields(keyErr, decodeErr error, fields []normalize.FieldError) error {
 
 // retryOf is what the caller may do. Reads, patches and deletes have no key, and
 // repeating them does no harm: what a create may do with its key, they may do without.
+// What the provider definitively refused is saved under a key: with it the answer stays.
 func retryOf(e *normalize.Error, keyed bool) normalize.Retry {
+	if keyed && e.Outcome == normalize.Rejected {
+		return normalize.RetryNever
+	}
 	retry := normalize.RetryOf(e.Code, e.Outcome)
 	if retry == normalize.RetrySameKey && !keyed {
 		return normalize.RetrySafe

@@ -100,4 +100,11 @@ func TestRetryOfReadsAndCreates(t *testing.T) {
 	require.Equal(t, normalize.RetrySafe, problemOf(t, r.call(t, http.MethodGet, "/v1/instruments/"+exampleID, "")).Retry)
 	require.Equal(t, normalize.RetrySafe, problemOf(t, r.call(t, http.MethodDelete, "/v1/instruments/"+exampleID, "")).Retry)
 	require.Equal(t, normalize.RetrySameKey, problemOf(t, r.call(t, http.MethodPost, "/v1/instruments", goodCreate, "Idempotency-Key", "k")).Retry)
+
+	// What the provider refused is saved under the key: the same key gives the same answer.
+	for _, code := range []normalize.Code{normalize.Conflict, normalize.ProviderError} {
+		r.err = &normalize.Error{Code: code, Outcome: normalize.Rejected, Msg: "refused"}
+		require.Equal(t, normalize.RetrySafe, problemOf(t, r.call(t, http.MethodDelete, "/v1/instruments/"+exampleID, "")).Retry)
+		require.Equal(t, normalize.RetryNever, problemOf(t, r.call(t, http.MethodPost, "/v1/instruments", goodCreate, "Idempotency-Key", "k")).Retry)
+	}
 }

@@ -47,6 +47,7 @@ func rooms() []room {
 		}},
 		{"gateway/rehearsal", []string{"gateway"}, []string{"go.uber.org/zap"}},
 		{"gateway/client", nil, []string{"github.com/oapi-codegen"}},
+		{"cmd/polyvault/internal/importer", []string{"gateway/client"}, []string{"github.com/cenkalti/backoff/v5", "github.com/go-json-experiment/json"}},
 	}
 	config := room{"config", []string{"normalize", "adapters"}, []string{
 		"github.com/knadh/koanf", "github.com/santhosh-tekuri/jsonschema/v6", "go.yaml.in/yaml", "github.com/fsnotify/fsnotify",
@@ -69,6 +70,8 @@ func exclusive() map[string][]string {
 		"github.com/sony/gobreaker/v2": {"gateway"},
 		"github.com/fsnotify":          {"config"},
 		"github.com/prometheus":        {"cmd/polyvault"},
+		"github.com/cenkalti/backoff":  {"cmd/polyvault/internal/importer"},
+		"github.com/vbauerster/mpb":    {"cmd/polyvault"},
 	}
 }
 

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -49,6 +50,7 @@ type world struct {
 type gateway struct {
 	*harness.Process
 	url, config string
+	admin       string // the base URL of its admin listener, if it has one
 	env         []string
 }
 
@@ -62,10 +64,16 @@ func newWorldOver(t *testing.T, gateways int, redis, durability string) *world {
 	return newWorldIn(t, gateways, fmt.Sprintf(`redis: {url: "redis://%s/0", durability: %s}`, redis, durability))
 }
 
-func newWorldIn(t *testing.T, gateways int, store string) *world {
+// newWorldWith is a world whose sandbox has further arguments.
+func newWorldWith(t *testing.T, gateways int, sandbox ...string) *world {
+	t.Helper()
+	return newWorldIn(t, gateways, fmt.Sprintf(`redis: {url: "redis://%s/0", durability: dev}`, redistest.Start(t)), sandbox...)
+}
+
+func newWorldIn(t *testing.T, gateways int, store string, sandbox ...string) *world {
 	t.Helper()
 	w := &world{stands: map[string]string{}, store: store}
-	args := []string{"sandbox"}
+	args := append([]string{"sandbox"}, sandbox...)
 	for flag, provider := range map[string]string{"--cybersource": cybersource, "--rebilly": rebilly, "--bigcommerce": bigcommerce} {
 		w.stands[provider] = programs.FreePort(t)
 		args = append(args, flag, w.stands[provider])
@@ -95,16 +103,36 @@ func digest(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// settings is what a gateway has of its own; what is not named is as everywhere.
+type settings struct {
+	urls   map[string]string // provider -> base_url
+	shapes map[string]string // provider -> timeouts, limits and breaker, in YAML
+	routes string            // in YAML
+	admin  string            // admin_listen
+}
+
 func (w *world) newGateway(t *testing.T) *gateway {
 	t.Helper()
+	return w.newGatewayAs(t, settings{})
+}
+
+func (w *world) newGatewayAs(t *testing.T, own settings) *gateway {
+	t.Helper()
 	listen := programs.FreePort(t)
-	g := &gateway{url: "http://" + listen, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
+	g := &gateway{url: "http://" + listen, admin: "http://" + own.admin, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
 	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read"
 	// The breaker stays closed: an open one rightly sends the next create elsewhere.
-	const shape = "timeout: 1s\n    breaker: {consecutive_failures: 1000, min_requests: 1000}"
+	shape := func(provider string) string {
+		return cmp.Or(own.shapes[provider], "timeout: 1s\n    breaker: {consecutive_failures: 1000, min_requests: 1000}")
+	}
+	url := func(provider string) string { return cmp.Or(own.urls[provider], "http://"+w.stands[provider]) }
+	routes := cmp.Or(own.routes, `
+  - {name: us, match: {country: [US]}, providers: [cybersource-us, rebilly-main, bigcommerce-main]}
+  - {name: gb, match: {country: [GB]}, providers: [rebilly-main, bigcommerce-main, cybersource-us]}
+  - {name: rest, providers: [bigcommerce-main, cybersource-us, rebilly-main]}`)
 	require.NoError(t, os.WriteFile(g.config, fmt.Appendf(nil, `
 listen: %s
-admin_listen: ""
+admin_listen: %q
 lease: 3s
 reconcile: {interval: 200ms, settle: 500ms}
 store:
@@ -126,23 +154,20 @@ providers:
   - name: cybersource-us
     type: cybersource
     %s
-    config: {base_url: "http://%s", merchant_id: testmerchant, key_id: "08c94330-f618-42a3-b09d-e1e43be5efda", shared_secret: env:CHAOS_CYBERSOURCE_SECRET}
+    config: {base_url: %q, merchant_id: testmerchant, key_id: "08c94330-f618-42a3-b09d-e1e43be5efda", shared_secret: env:CHAOS_CYBERSOURCE_SECRET}
   - name: rebilly-main
     type: rebilly
     %s
-    config: {base_url: "http://%s", organization_id: org_sandbox, api_key: env:CHAOS_REBILLY_KEY}
+    config: {base_url: %q, organization_id: org_sandbox, api_key: env:CHAOS_REBILLY_KEY}
   - name: bigcommerce-main
     type: bigcommerce
     %s
-    config: {base_url: "http://%s", store_hash: sandbox, access_token: env:CHAOS_BIGCOMMERCE_TOKEN}
-routes:
-  - {name: us, match: {country: [US]}, providers: [cybersource-us, rebilly-main, bigcommerce-main]}
-  - {name: gb, match: {country: [GB]}, providers: [rebilly-main, bigcommerce-main, cybersource-us]}
-  - {name: rest, providers: [bigcommerce-main, cybersource-us, rebilly-main]}
+    config: {base_url: %q, store_hash: sandbox, access_token: env:CHAOS_BIGCOMMERCE_TOKEN}
+routes: %s
 insecure_providers: true
 log: {level: info, format: json}
-`, listen, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
-		shape, w.stands[cybersource], shape, w.stands[rebilly], shape, w.stands[bigcommerce]), 0o600))
+`, listen, own.admin, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
+		shape(cybersource), url(cybersource), shape(rebilly), url(rebilly), shape(bigcommerce), url(bigcommerce), routes), 0o600))
 	g.env = []string{
 		"CHAOS_REFERENCE_KEY=" + w.reference,
 		"CHAOS_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",

@@ -65,7 +65,13 @@ func (g gateway) try(t *testing.T, method, path string, h header, body any) answ
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer func() { _ = resp.Body.Close() }()
+	return read(t, resp)
+}
+
+func read(t *testing.T, resp *http.Response) answer {
+	t.Helper()
 	a := answer{status: resp.StatusCode, header: resp.Header}
+	var err error
 	a.raw, err = io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	_ = json.Unmarshal(a.raw, &a.body)

@@ -196,3 +196,13 @@ func (p *Process) WaitFor(t *testing.T, url string) {
 		}
 	}
 }
+
+// Descriptors is how many files and connections the program has open; 0 where the
+// system does not tell.
+func (p *Process) Descriptors() int {
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	return len(open)
+}

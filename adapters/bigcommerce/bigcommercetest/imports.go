@@ -86,7 +86,7 @@ func (s *server) importOne(n int, item any) (*instrument, map[string]string) {
 	if currency != "" && !normalize.ValidCurrency(currency) {
 		o.fail("currency_code", notAccepted)
 	}
-	if _, bad := errs[prefix+"customer_id"]; !bad && (ins.customer < 1 || ins.customer > s.opts.Customers) {
+	if _, bad := errs[prefix+"customer_id"]; !bad && (ins.customer < 1 || ins.customer > s.customers()) {
 		o.fail("customer_id", "customer does not exist")
 	}
 	vault := ""
@@ -107,9 +107,7 @@ func (s *server) importOne(n int, item any) (*instrument, map[string]string) {
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	s.sequence++
-	ins.seq, ins.token, ins.created = s.sequence, randomHex(32), s.opts.Now()
-	s.instruments = append(s.instruments, ins)
+	s.add(ins)
 	if makeDefault {
 		s.makeDefault(ins)
 	}
@@ -117,8 +115,8 @@ func (s *server) importOne(n int, item any) (*instrument, map[string]string) {
 }
 
 func (s *server) duplicate(ins *instrument) bool {
-	for _, i := range s.instruments {
-		if i.live() && i.customer == ins.customer && i.identity == ins.identity {
+	for _, i := range s.byCustomer[ins.customer] {
+		if i.live() && i.identity == ins.identity {
 			return true
 		}
 	}

@@ -14,13 +14,13 @@ func (s *server) listCustomer(c call, id string) {
 		unprocessable(c.w, "customerId", notNumber)
 		return
 	}
-	if s.opts.UnknownCustomer404 && (customer < 1 || customer > s.opts.Customers) {
+	if s.opts.UnknownCustomer404 && (customer < 1 || customer > s.customers()) {
 		writeError(c.w, http.StatusNotFound, "Customer not found", nil)
 		return
 	}
 	rows := []any{}
-	for _, i := range s.instruments {
-		if i.customer == customer && s.visible(i) {
+	for _, i := range s.byCustomer[customer] {
+		if s.visible(i) {
 			rows = append(rows, s.customerRow(i))
 		}
 	}

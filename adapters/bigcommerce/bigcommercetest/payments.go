@@ -50,7 +50,7 @@ func (s *server) instrumentAccess(c call) {
 }
 
 // order returns the customer of an order: order n is customer n's.
-func (s *server) order(id int) (customer int, ok bool) { return id, id >= 1 && id <= s.opts.Customers }
+func (s *server) order(id int) (customer int, ok bool) { return id, id >= 1 && id <= s.customers() }
 
 func writePaymentError(w http.ResponseWriter, status, code int, detail string) {
 	e := newError(status, http.StatusText(status), nil)

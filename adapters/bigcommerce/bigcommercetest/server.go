@@ -40,6 +40,8 @@ type server struct {
 	mu          sync.Mutex
 	key         []byte // of the identities in snapshots
 	instruments []*instrument
+	byCustomer  map[int][]*instrument
+	seeded      int // customers beyond those of the options
 	sequence    int
 	pats        map[string]*access
 	windowStart time.Time
@@ -76,15 +78,15 @@ func (s *server) Reset() {
 	defer s.mu.Unlock()
 	s.key = make([]byte, 32)
 	_, _ = rand.Read(s.key)
-	s.instruments, s.sequence, s.used, s.windowStart = nil, 0, 0, time.Time{}
-	s.pats = map[string]*access{}
+	s.instruments, s.seeded, s.sequence, s.used, s.windowStart = nil, 0, 0, 0, time.Time{}
+	s.pats, s.byCustomer = map[string]*access{}, map[int][]*instrument{}
 }
 
 // Snapshot implements [standin.Provider].
 func (s *server) Snapshot() ([]standin.Customer, []standin.Instrument) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	customers := make([]standin.Customer, s.opts.Customers)
+	customers := make([]standin.Customer, s.customers())
 	for i := range customers {
 		customers[i].ID = strconv.Itoa(i + 1)
 	}
@@ -219,12 +221,21 @@ func (s *server) visible(i *instrument) bool {
 	return born && (i.live() || now.Before(i.deleted.Add(s.opts.Lag)))
 }
 
+// customers is how many there are: 1 to this exist.
+func (s *server) customers() int { return s.opts.Customers + s.seeded }
+
+// add stores an instrument.
+func (s *server) add(ins *instrument) {
+	s.sequence++
+	ins.seq, ins.token, ins.created = s.sequence, randomHex(32), s.opts.Now()
+	s.instruments = append(s.instruments, ins)
+	s.byCustomer[ins.customer] = append(s.byCustomer[ins.customer], ins)
+}
+
 // makeDefault moves the default of the instrument's customer, over all types.
 func (s *server) makeDefault(target *instrument) {
-	for _, i := range s.instruments {
-		if i.customer == target.customer {
-			i.isDef = i == target
-		}
+	for _, i := range s.byCustomer[target.customer] {
+		i.isDef = i == target
 	}
 }
 
