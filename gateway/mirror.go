@@ -265,35 +265,37 @@ func (r Record) scheduled() Record {
 
 // nextStep is when the first mirror must be looked at; ok is false if none need be.
 func (r Record) nextStep() (next time.Time, ok bool) {
-	for i, t := range r.Tokens {
-		at := time.Time{}
-		switch {
-		case i == 0 && t.Record != "" && r.live():
-			at = r.UpdatedAt // a mirror that has become the primary
-		case t.pending() && r.live():
-			at = t.Until.Add(mirrorGrace)
-		case t.Behind != nil && (r.live() || t.Behind.Delete != ""):
-			at = t.Behind.NextAt
-		}
-		if !at.IsZero() && (!ok || at.Before(next)) {
-			next, ok = at, true
-		}
+	i := r.stepAt()
+	if i < 0 {
+		return time.Time{}, false
 	}
-	return next, ok
+	return r.stepTime(i), true
 }
 
-// stepAt is the token whose turn it is.
+// stepAt is the token whose turn it is; -1 if no token must be looked at.
 func (r Record) stepAt() int {
-	next, ok := r.nextStep()
-	if ok && r.live() && r.primary().Record != "" {
-		return 0
-	}
-	return slices.IndexFunc(r.Tokens, func(t Token) bool {
-		if t.pending() {
-			return ok && t.Until.Add(mirrorGrace).Equal(next)
+	first := -1
+	for i := range r.Tokens {
+		if at := r.stepTime(i); !at.IsZero() && (first < 0 || at.Before(r.stepTime(first))) {
+			first = i
 		}
-		return ok && t.Behind != nil && t.Behind.NextAt.Equal(next)
-	})
+	}
+	return first
+}
+
+// stepTime is when a token must be looked at; zero if it need not be.
+func (r Record) stepTime(i int) time.Time {
+	t := r.Tokens[i]
+	switch {
+	case i == 0 && t.Record != "" && r.live():
+		return r.UpdatedAt // a mirror that has become the primary
+	case t.pending() && r.live():
+		return t.Until.Add(mirrorGrace)
+	case t.Behind != nil && (r.live() || t.Behind.Delete != ""):
+		return t.Behind.NextAt
+	default:
+		return time.Time{}
+	}
 }
 
 // toStep reports whether a mirror of the record must be looked at, or, of a mirror's
