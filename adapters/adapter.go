@@ -175,8 +175,9 @@ type Prober interface {
 	Probe(ctx context.Context) error
 }
 
-// Charger is implemented by providers that need more than the references to charge an instrument.
+// Charger is implemented by providers whose payment call can name a stored instrument.
 type Charger interface {
-	// Charge returns what the provider's payment call needs. It makes no call.
-	Charge(ref normalize.References, t normalize.Type) map[string]any
+	// Charge returns what the provider's payment call needs of the instrument, as a
+	// struct whose JSON has that call's own member names. It makes no call.
+	Charge(ref normalize.References, t normalize.Type) any
 }

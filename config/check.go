@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/polyvault/polyvault/normalize"
 )
 
 // check reports what only the whole can show: names, ranges and hosts.
@@ -135,6 +137,8 @@ func checkProviders(p *problems, c *Config) {
 		names.check(p, where.with("name"), provider.Name)
 		checkRange(p, where.with("timeout"), provider.Timeout, 100*time.Millisecond, 10*time.Second)
 		checkBreaker(p, where.with("breaker"), provider)
+		checkCurrencies(p, where.with("charges", "currencies"), provider.Charges.Currencies)
+		checkCountries(p, where.with("charges", "countries"), provider.Charges.Countries)
 		if provider.Adapter != nil {
 			checkBaseURL(p, where.with("config", "base_url"), provider, c.InsecureProviders)
 		}
@@ -191,6 +195,22 @@ func allowedHost(allowed []string, host string) bool {
 		suffix, wild := strings.CutPrefix(a, "*")
 		return wild && strings.HasSuffix(host, suffix) && len(host) > len(suffix) || a == host
 	})
+}
+
+func checkCountries(p *problems, where path, countries []string) {
+	for i, country := range countries {
+		if country != "" && !normalize.ValidCountry(country) {
+			p.add(where.with(i), "must be an ISO 3166-1 alpha-2 code in upper case, such as US")
+		}
+	}
+}
+
+func checkCurrencies(p *problems, where path, currencies []string) {
+	for i, currency := range currencies {
+		if currency != "" && !normalize.ValidCurrency(currency) {
+			p.add(where.with(i), "must be an ISO 4217 code in upper case, such as USD")
+		}
+	}
 }
 
 func joined[T any](items []T, name func(T) string) string {

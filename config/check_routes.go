@@ -66,16 +66,8 @@ func checkMatch(p *problems, c *Config, where path, m Match) {
 			p.add(where.with("tenant", i), "names no tenant of this file; there are %s", joined(c.Tenants, func(t Tenant) string { return t.Name }))
 		}
 	}
-	for i, country := range m.Country {
-		if country != "" && !normalize.ValidCountry(country) {
-			p.add(where.with("country", i), "must be an ISO 3166-1 alpha-2 code in upper case, such as US")
-		}
-	}
-	for i, currency := range m.Currency {
-		if currency != "" && !normalize.ValidCurrency(currency) {
-			p.add(where.with("currency", i), "must be an ISO 4217 code in upper case, such as USD")
-		}
-	}
+	checkCountries(p, where.with("country"), m.Country)
+	checkCurrencies(p, where.with("currency"), m.Currency)
 	checkWords(p, where.with("type"), m.Type, normalize.Types())
 	checkWords(p, where.with("brand"), m.Brand, normalize.Brands())
 	checkWords(p, where.with("source"), m.Source, normalize.SourceTypes())

@@ -96,6 +96,7 @@ type Provider struct {
 	RetryBudget int      `json:"retry_budget"`  // creates a second that may come here after they were tried elsewhere; 1–100000, default 100
 	Disabled    bool     `json:"disabled,omitempty"`
 	Breaker     Breaker  `json:"breaker,omitzero"`
+	Charges     Charges  `json:"charges,omitzero"`
 	// Config is what was written for the adapter, with references unresolved and
 	// literal credentials redacted: for showing.
 	Config map[string]any `json:"config"`
@@ -114,6 +115,13 @@ type Breaker struct {
 	OpenFor             Duration `json:"open_for,omitempty"`             // the first time, doubled each time in a row; 100ms–10m, default 15s
 	OpenForMax          Duration `json:"open_for_max,omitempty"`         // what the doubling ends at; open_for up to 1h, default 2m or open_for if that is longer
 	Probes              int      `json:"probes,omitempty"`               // calls let through while half open; default 1
+}
+
+// Charges says what the merchant account behind a provider can charge, so that an
+// instrument is resolved to where it can be charged. What is left out is not limited.
+type Charges struct {
+	Currencies []string `json:"currencies,omitempty"` // ISO 4217
+	Countries  []string `json:"countries,omitempty"`  // ISO 3166-1 alpha-2
 }
 
 // Route is one routing rule; the first that matches wins.

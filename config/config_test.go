@@ -215,3 +215,11 @@ func FuzzParse(f *testing.F) {
 		require.NotContains(t, fmt.Sprint(err), "canary")
 	})
 }
+
+func TestWhatAProviderChargesIsRead(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(minimal, "type: rebilly,", "type: rebilly, charges: {currencies: [USD, CAD], countries: [US]},", 1)
+	c, err := config.Parse("f.yaml", []byte(text), config.Options{LookupEnv: env(map[string]string{"KEY": "sk_x"})})
+	require.NoError(t, err)
+	require.Equal(t, config.Charges{Currencies: []string{"USD", "CAD"}, Countries: []string{"US"}}, c.Providers[0].Charges)
+}

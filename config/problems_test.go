@@ -31,7 +31,7 @@ func TestProblems(t *testing.T) {
 		},
 		"an unknown key of a provider": {
 			"timeout: 8s", "time_out: 8s",
-			"testdata/f.yaml:23: providers[0].time_out: unknown key; the keys here are breaker, config, disabled, max_in_flight, name, retry_budget, timeout, type",
+			"testdata/f.yaml:23: providers[0].time_out: unknown key; the keys here are breaker, charges, config, disabled, max_in_flight, name, retry_budget, timeout, type",
 		},
 		"an unknown key of an adapter": {
 			"merchant_id: testmerchant", "merchant_id: testmerchant\n      region: us",
@@ -70,6 +70,10 @@ func TestProblems(t *testing.T) {
 		"a country that is none":                {"country: [US, \"NO\"]", "country: [UK]", "testdata/f.yaml:40: routes[0].match.country[0]: must be an ISO 3166-1 alpha-2 code in upper case, such as US"},
 		"a currency in small letters":           {"currency: [USD]", "currency: [usd]", "testdata/f.yaml:40: routes[0].match.currency[0]: must be an ISO 4217 code in upper case, such as USD"},
 		"a type that is none":                   {"type: [card]", "type: [cards]", "testdata/f.yaml:40: routes[0].match.type[0]: must be one of card, bank_account, paypal, other"},
+		"a charge in no currency":               {"timeout: 8s", "charges: {currencies: [USD, euro]}", "testdata/f.yaml:23: providers[0].charges.currencies[1]: must be an ISO 4217 code in upper case, such as USD"},
+		"a charge in no country":                {"timeout: 8s", "charges: {countries: [us]}", "testdata/f.yaml:23: providers[0].charges.countries[0]: must be an ISO 3166-1 alpha-2 code in upper case, such as US"},
+		"charges that are a list":               {"timeout: 8s", "charges: [USD]", "testdata/f.yaml:23: providers[0].charges: must be a mapping, not a list"},
+		"charges by another name":               {"timeout: 8s", "charges: {currency: [USD]}", "testdata/f.yaml:23: providers[0].charges.currency: unknown key; the keys here are countries, currencies"},
 		"a digest that is too short":            {"b0f00a08", "b0f0", "testdata/f.yaml:18: tenants[0].api_keys[0].sha256: must be the SHA-256 digest of the whole key in 64 hex digits, as polyvault keys new prints it"},
 		"an unknown scope":                      {"instruments:write]", "instruments:writes]", "testdata/f.yaml:19: tenants[0].api_keys[0].scopes[1]: unknown scope; there are instruments:read, instruments:write"},
 		"a variable that is not set":            {"env:REBILLY_KEY", "env:REBILY_KEY", "testdata/f.yaml:33: providers[1].config.api_key: the environment variable REBILY_KEY is not set: set it, or refer to another"},

@@ -49,6 +49,7 @@ type ProviderConfig struct {
 	MaxInFlight int           // calls at the same time, each for reads and for writes; default 64
 	Breaker     BreakerConfig
 	Disabled    bool // never chosen for new instruments; those it has stay readable
+	Charges     Charges
 	// RetryBudget is how many creates a second may come here after they were tried at
 	// another provider. Default 100.
 	RetryBudget float64
@@ -78,6 +79,7 @@ type Service struct {
 	providers      map[string]*Provider
 	order          []string        // provider names as configured
 	disabled       map[string]bool // provider names
+	charges        map[string]Charges
 	routes         []Route
 	tenants        map[string]Tenant
 	staleIfError   time.Duration
@@ -111,7 +113,7 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 	s := &Service{
 		engine: e, keys: c.Keys, routes: c.Routes, staleIfError: c.StaleIfError, promoteDefault: c.PromoteDefault,
 		lease: cmp.Or(c.Lease, 30*time.Second), reconcileRate: cmp.Or(c.ReconcileRate, 20),
-		providers: map[string]*Provider{}, disabled: map[string]bool{}, tenants: map[string]Tenant{},
+		providers: map[string]*Provider{}, disabled: map[string]bool{}, charges: map[string]Charges{}, tenants: map[string]Tenant{},
 	}
 	if s.staleIfError == 0 {
 		s.staleIfError = 24 * time.Hour
@@ -156,7 +158,7 @@ func (s *Service) addProviders(configs []ProviderConfig, before *Service) error 
 		if s.lease < p.timeout+leaseMargin {
 			return fmt.Errorf("gateway: a lease of %v is too short for provider %q, whose calls take up to %v", s.lease, p.name, p.timeout)
 		}
-		s.providers[pc.Name], s.disabled[pc.Name] = p, pc.Disabled
+		s.providers[pc.Name], s.disabled[pc.Name], s.charges[pc.Name] = p, pc.Disabled, pc.Charges
 		s.order = append(s.order, pc.Name)
 	}
 	return nil

@@ -51,7 +51,7 @@ func (s *Service) List(ctx context.Context, tenant string, in ListInput) (Instru
 		for _, rec := range recs {
 			examined++
 			place := rec.place
-			if rec.stored != nil && rec.live() && rec.Tenant == tenant {
+			if rec.stored != nil && rec.live() && rec.Tenant == tenant && rec.MirrorOf == "" {
 				ins := rec.instrument(now)
 				if normalize.Match(ins, in.Filter) && matchesQuery(ins, in.Query) {
 					if len(out.Data) == limit {

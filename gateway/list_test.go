@@ -280,3 +280,19 @@ func TestACustomersListIsPaged(t *testing.T) {
 	_, err = w.ListCustomer(t.Context(), acme, "b", 10, page.NextCursor)
 	require.Equal(t, normalize.InvalidCursor, normalize.CodeOf(err))
 }
+
+// A mirror has a record of its own, and is no instrument of its own.
+func TestAMirrorIsNotListedByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, ins := twice(t)
+		for _, in := range []ListInput{{}, {Filter: []normalize.Clause{{Field: "customer_id", Values: []string{"cus"}}}}} {
+			for _, sort := range []string{"", "exp"} {
+				in.Sort = sort
+				all := walkAll(t, w, in)
+				require.Len(t, all, 1)
+				require.Equal(t, ins.ID, all[0].ID)
+			}
+		}
+	})
+}

@@ -28,6 +28,7 @@ type Provider struct {
 	prober  *prober // nil if the adapter has no probe
 	budget  budget  // of creates that come from another provider
 	share   share   // of the reconciler
+	syncs   share   // of comparisons that somebody asked for
 }
 
 // withDefaults fills in what was left out.
@@ -47,7 +48,7 @@ func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *P
 	c = c.withDefaults()
 	p := &Provider{
 		name: c.Name, adapter: c.Adapter, made: c, timeout: c.Timeout,
-		budget: newBudget(c.RetryBudget), share: newShare(lookUpsPerSecond),
+		budget: newBudget(c.RetryBudget), share: newShare(lookUpsPerSecond), syncs: newShare(lookUpsPerSecond),
 	}
 	if a, ok := c.Adapter.(adapters.Prober); ok {
 		p.prober = newProber(a, c.Timeout)

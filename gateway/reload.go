@@ -13,8 +13,8 @@ import (
 //
 // Requests that hold an older Service end in it. A provider whose adapter is the same
 // instance and whose limits and breaker are set as before goes on as it is, with its
-// breakers, its calls in flight and the reconciler's share; being disabled or not is
-// the configuration's and no part of it.
+// breakers, its calls in flight and the reconciler's share; being disabled or not, and
+// what it charges, are the configuration's and no part of it.
 func (s *Service) Reload(c Config) (*Service, error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
@@ -34,6 +34,7 @@ func (s *Service) Reload(c Config) (*Service, error) {
 	}
 	for _, p := range next.providers {
 		p.share.adjust(next.reconcileRate)
+		p.syncs.adjust(next.reconcileRate)
 	}
 	return next, nil
 }
@@ -68,5 +69,6 @@ func (p *Provider) madeFrom(c ProviderConfig) bool {
 	had, want := p.made, c.withDefaults()
 	had.Adapter, want.Adapter = nil, nil
 	had.Disabled, want.Disabled = false, false
-	return had == want
+	had.Charges, want.Charges = Charges{}, Charges{}
+	return reflect.DeepEqual(had, want)
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -46,6 +47,19 @@ func (s *share) take(id string) bool {
 	s.working[id] = true
 	return true
 }
+
+// wait takes a share as soon as there is one. It fails only with ctx's error.
+func (s *share) wait(ctx context.Context, id string) error {
+	for !s.take(id) {
+		if err := pause(ctx, shareEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shareEvery is how often somebody who waits for a share asks again.
+const shareEvery = 20 * time.Millisecond
 
 func (s *share) give(id string) {
 	s.mu.Lock()

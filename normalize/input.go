@@ -94,6 +94,20 @@ func addressFields(a *Address) map[string]*string {
 	}
 }
 
+// Members returns what is set of an address, by its JSON names. A nil one has none.
+func (a *Address) Members() map[string]string {
+	out := map[string]string{}
+	if a == nil {
+		return out
+	}
+	for name, field := range addressFields(a) {
+		if *field != "" {
+			out[name] = *field
+		}
+	}
+	return out
+}
+
 // AddressMembers returns the JSON names of an address's members, sorted.
 func AddressMembers() []string {
 	return slices.Sorted(maps.Keys(addressFields(&Address{})))

@@ -17,20 +17,31 @@ const (
 	chargeAccept = "application/vnd.bc.v1+json"
 )
 
-// Charge implements [adapters.Charger]: the members of POST
-// https://payments.bigcommerce.com/stores/{store_hash}/payments, which also needs
-// a payment access token of the order. Whether the security code is required is
-// known of an order only (see [Adapter.PaymentMethods]): null.
-func (*Adapter) Charge(ref normalize.References, t normalize.Type) map[string]any {
-	instrument := map[string]any{"token": ref[refToken]}
-	if _, word := typeNames(t); word != "" {
-		instrument["type"] = word
-	}
-	out := map[string]any{
-		"payment_method_id": nil, "instrument": instrument, "cvv_required": nil, "host": chargeHost, "accept": chargeAccept,
-	}
+// Charge is what a payment with a stored instrument needs: the members of POST
+// https://HOST/stores/{store_hash}/payments, and where and how that is sent. The
+// call also needs a payment access token of the order.
+type Charge struct {
+	PaymentMethodID *string          `json:"payment_method_id"` // null for an instrument that was adopted: no read shows it
+	Instrument      ChargeInstrument `json:"instrument"`
+	// CVVRequired says whether the security code must be sent again. It is known of
+	// an order only (see [Adapter.PaymentMethods]), so that it is null here.
+	CVVRequired *bool  `json:"cvv_required"`
+	Host        string `json:"host"`
+	Accept      string `json:"accept"` // the Accept header that the call must have
+}
+
+// ChargeInstrument names a stored instrument in a payment.
+type ChargeInstrument struct {
+	Type  string `json:"type,omitempty"` // "stored_card", …; "" if the type is not known
+	Token string `json:"token"`
+}
+
+// Charge implements [adapters.Charger] with a [Charge].
+func (*Adapter) Charge(ref normalize.References, t normalize.Type) any {
+	_, word := typeNames(t)
+	out := Charge{Instrument: ChargeInstrument{Type: word, Token: ref[refToken]}, Host: chargeHost, Accept: chargeAccept}
 	if method := ref[refPaymentMethod]; method != "" {
-		out["payment_method_id"] = method
+		out.PaymentMethodID = &method
 	}
 	return out
 }

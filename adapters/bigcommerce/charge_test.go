@@ -25,12 +25,22 @@ func TestCharge(t *testing.T) {
 			"cvv_required":      nil,
 			"host":              "payments.bigcommerce.com",
 			"accept":            "application/vnd.bc.v1+json",
-		}, a.Charge(reference(), kind))
+		}, members(t, a.Charge(reference(), kind)))
 	}
-	got := a.Charge(normalize.References{"customer": "1", "token": token}, normalize.TypeOther)
+	got := members(t, a.Charge(normalize.References{"customer": "1", "token": token}, normalize.TypeOther))
 	require.Nil(t, got["payment_method_id"], "an adopted instrument's method is not known")
 	require.Equal(t, map[string]any{"token": token}, got["instrument"])
 	require.Empty(t, s.State().Requests)
+}
+
+// members is what a charge looks like to whoever gets it.
+func members(t *testing.T, charge any) map[string]any {
+	t.Helper()
+	text, err := json.Marshal(charge)
+	require.NoError(t, err)
+	var out map[string]any
+	require.NoError(t, json.Unmarshal(text, &out))
+	return out
 }
 
 // TestChargeIsEnough pays an order at the stand-in with nothing but what Charge
@@ -72,7 +82,7 @@ func TestChargeIsEnough(t *testing.T) {
 	bearer, ok := data["id"].(string)
 	require.True(t, ok)
 
-	charge := a.Charge(created.References, created.Type)
+	charge := members(t, a.Charge(created.References, created.Type))
 	instrument, ok := charge["instrument"].(map[string]any)
 	require.True(t, ok)
 	accept, ok := charge["accept"].(string)

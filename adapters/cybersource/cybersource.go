@@ -126,18 +126,6 @@ func (a *Adapter) CheckReferences(ref normalize.References) []normalize.FieldErr
 	return problems
 }
 
-// Charge implements [adapters.Charger]: paymentInformation of POST /pts/v2/payments.
-func (a *Adapter) Charge(ref normalize.References, _ normalize.Type) map[string]any {
-	info := map[string]any{
-		"customer":          map[string]any{"id": ref[refCustomer]},
-		"paymentInstrument": map[string]any{"id": ref[refPaymentInstrument]},
-	}
-	if id := ref[refInstrumentIdentifier]; id != "" {
-		info["instrumentIdentifier"] = map[string]any{"id": id}
-	}
-	return map[string]any{"paymentInformation": info}
-}
-
 var (
 	// idPattern is wider than the 16, 19 or 22 digits and 32 hexadecimal digits that
 	// are documented: ids are opaque. It keeps a path a path.

@@ -1,6 +1,7 @@
 package cybersource_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -257,11 +258,13 @@ func TestLocate(t *testing.T) {
 func TestCharge(t *testing.T) {
 	t.Parallel()
 	a := (&script{}).open(t)
-	require.Equal(t, map[string]any{"paymentInformation": map[string]any{
-		"customer": map[string]any{"id": customerID}, "paymentInstrument": map[string]any{"id": paymentID},
-		"instrumentIdentifier": map[string]any{"id": identID},
-	}}, a.Charge(reference(), normalize.TypeCard))
-	require.Equal(t, map[string]any{"paymentInformation": map[string]any{
-		"customer": map[string]any{"id": "C"}, "paymentInstrument": map[string]any{"id": "P"},
-	}}, a.Charge(normalize.References{"customer": "C", "payment_instrument": "P"}, normalize.TypeCard))
+	body := func(ref normalize.References) string {
+		text, err := json.Marshal(a.Charge(ref, normalize.TypeCard))
+		require.NoError(t, err)
+		return string(text)
+	}
+	require.JSONEq(t, `{"paymentInformation":{"customer":{"id":"`+customerID+`"},"paymentInstrument":{"id":"`+paymentID+`"},
+		"instrumentIdentifier":{"id":"`+identID+`"}}}`, body(reference()))
+	require.JSONEq(t, `{"paymentInformation":{"customer":{"id":"C"},"paymentInstrument":{"id":"P"}}}`,
+		body(normalize.References{"customer": "C", "payment_instrument": "P"}))
 }

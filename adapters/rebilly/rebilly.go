@@ -198,16 +198,6 @@ func (a *Adapter) CheckReferences(ref normalize.References) []normalize.FieldErr
 	return errs
 }
 
-// Charge implements [adapters.Charger] with the members of Rebilly's POST
-// /transactions that name the instrument [S26].
-func (a *Adapter) Charge(ref normalize.References, _ normalize.Type) map[string]any {
-	out := map[string]any{"paymentInstruction": map[string]any{"paymentInstrumentId": ref[refInstrument]}}
-	if customer := ref[refCustomer]; customer != "" {
-		out["customerId"] = customer
-	}
-	return out
-}
-
 // read gets an instrument with its customer.
 func (a *Adapter) read(ctx context.Context, op, id string) (wireInstrument, error) {
 	resp, err := a.send(ctx, rest.Request{Op: op, Method: http.MethodGet, Path: instrumentPath(id), Query: expandCustomer})

@@ -117,6 +117,7 @@ func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gat
 		gc.Providers = append(gc.Providers, gateway.ProviderConfig{
 			Name: p.Name, Adapter: opened[p.Name].adapter, Timeout: time.Duration(p.Timeout), MaxInFlight: p.MaxInFlight, Disabled: p.Disabled,
 			RetryBudget: float64(p.RetryBudget),
+			Charges:     gateway.Charges(p.Charges),
 			Breaker: gateway.BreakerConfig{
 				Window: time.Duration(p.Breaker.Window), MinRequests: p.Breaker.MinRequests, FailureRatio: p.Breaker.FailureRatio,
 				ConsecutiveFailures: p.Breaker.ConsecutiveFailures, Probes: p.Breaker.Probes,

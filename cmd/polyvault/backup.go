@@ -50,7 +50,7 @@ gateway, at admin_listen.`,
 
 func backup(cmd *cobra.Command, c *config.Config, out string) error {
 	began := time.Now()
-	progress := newProgress(cmd.ErrOrStderr())
+	progress := newProgress(cmd.ErrOrStderr(), "entries")
 	var done journal.Contents
 	write := func(w io.Writer) (err error) {
 		done, err = writeBackup(cmd.Context(), c, w, progress)
@@ -108,7 +108,7 @@ func writeBackup(ctx context.Context, c *config.Config, w io.Writer, progress *p
 		ended <- err
 	}()
 	contents, err := journal.Read(io.TeeReader(read, w), referenceKeys(c), func(journal.Entry) error {
-		progress.more()
+		progress.more(1)
 		return nil
 	})
 	_ = read.CloseWithError(err) // it never fails

@@ -164,7 +164,7 @@ func newImportBar(w io.Writer, file string) (*importBar, error) {
 		return nil, err
 	}
 	b := &importBar{w: w}
-	if newProgress(w).w == nil {
+	if newProgress(w, "").w == nil {
 		return b, nil
 	}
 	b.pool = mpb.New(mpb.WithOutput(w))

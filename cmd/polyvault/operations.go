@@ -37,10 +37,7 @@ func newOperations() *cobra.Command {
 			return usagef("a command is required: list, show, retry or fail")
 		},
 	}
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&r.url, "url", "http://127.0.0.1:8080", "the gateway's address")
-	flags.StringVar(&r.keyFile, "api-key-file", "", "a file with the API key; default: "+keyVariable)
-	flags.BoolVar(&r.json, "json", false, "print JSON, one operation a line")
+	r.flags(cmd.PersistentFlags(), "operation")
 	cmd.AddCommand(
 		newOperationsList(r),
 		r.onOne("show", "Print an operation", (*client.Client).Operation),
@@ -101,9 +98,25 @@ func (r *remote) onOne(name, short string, do func(*client.Client, context.Conte
 	}
 }
 
-func (r *remote) open() (*client.Client, error) {
+// flagSet is what flags are added to.
+type flagSet interface {
+	StringVar(p *string, name, value, usage string)
+	BoolVar(p *bool, name string, value bool, usage string)
+}
+
+// flags adds what every command needs that calls a gateway.
+func (r *remote) flags(flags flagSet, item string) {
+	flags.StringVar(&r.url, "url", "http://127.0.0.1:8080", "the gateway's address")
+	flags.StringVar(&r.keyFile, "api-key-file", "", "a file with the API key; default: "+keyVariable)
+	flags.BoolVar(&r.json, "json", false, "print JSON, one "+item+" a line")
+}
+
+func (r *remote) open() (*client.Client, error) { return r.openFor(30 * time.Second) }
+
+// openFor makes a client whose calls may take that long.
+func (r *remote) openFor(timeout time.Duration) (*client.Client, error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
-	return r.openWith(client.Options{HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, Retries: 2})
+	return r.openWith(client.Options{HTTP: &http.Client{Transport: transport, Timeout: timeout}, Retries: 2})
 }
 
 func (r *remote) openWith(o client.Options) (*client.Client, error) {

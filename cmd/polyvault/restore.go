@@ -77,10 +77,10 @@ func restore(cmd *cobra.Command, c *config.Config, args []string, dryRun bool) e
 		return err
 	}
 	r := newRestorer(cmd.Context(), store, dryRun)
-	progress := newProgress(cmd.ErrOrStderr())
+	progress := newProgress(cmd.ErrOrStderr(), "entries")
 	for _, name := range names {
 		_, err = readFile(name, referenceKeys(c), func(e journal.Entry) error {
-			progress.more()
+			progress.more(1)
 			return r.add(e)
 		})
 		if err != nil {

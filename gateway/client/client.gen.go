@@ -30,6 +30,13 @@ const (
 	BankAccountSourceTypeBankAccount BankAccountSourceType = "bank_account"
 )
 
+// Defines values for BigCommerceChargeInstrumentType.
+const (
+	BigCommerceChargeInstrumentTypeStoredBankAccount   BigCommerceChargeInstrumentType = "stored_bank_account"
+	BigCommerceChargeInstrumentTypeStoredCard          BigCommerceChargeInstrumentType = "stored_card"
+	BigCommerceChargeInstrumentTypeStoredPaypalAccount BigCommerceChargeInstrumentType = "stored_paypal_account"
+)
+
 // Defines values for Brand.
 const (
 	BrandAmex            Brand = "amex"
@@ -112,6 +119,25 @@ const (
 	DeleteScopeVault    DeleteScope = "vault"
 )
 
+// Defines values for DriftObject.
+const (
+	DriftObjectDrift DriftObject = "drift"
+)
+
+// Defines values for DriftRole.
+const (
+	DriftRoleMirror  DriftRole = "mirror"
+	DriftRolePrimary DriftRole = "primary"
+)
+
+// Defines values for DriftState.
+const (
+	DriftStateAbsent      DriftState = "absent"
+	DriftStatePresent     DriftState = "present"
+	DriftStateUnknownHere DriftState = "unknown_here"
+	DriftStateUnreachable DriftState = "unreachable"
+)
+
 // Defines values for InstrumentObject.
 const (
 	InstrumentObjectInstrument InstrumentObject = "instrument"
@@ -190,6 +216,32 @@ const (
 	RebillyTokenSourceTypeRebillyToken RebillyTokenSourceType = "rebilly_token"
 )
 
+// Defines values for ResolutionObject.
+const (
+	ResolutionObjectResolution ResolutionObject = "resolution"
+)
+
+// Defines values for ResolveCandidateHealth.
+const (
+	ResolveCandidateHealthHealthy    ResolveCandidateHealth = "healthy"
+	ResolveCandidateHealthRecovering ResolveCandidateHealth = "recovering"
+)
+
+// Defines values for ResolveExclusionReason.
+const (
+	ResolveExclusionReasonBreakerOpen          ResolveExclusionReason = "breaker_open"
+	ResolveExclusionReasonCountryNotSupported  ResolveExclusionReason = "country_not_supported"
+	ResolveExclusionReasonCurrencyNotSupported ResolveExclusionReason = "currency_not_supported"
+	ResolveExclusionReasonDeactivated          ResolveExclusionReason = "deactivated"
+	ResolveExclusionReasonDrained              ResolveExclusionReason = "drained"
+	ResolveExclusionReasonExcludedByRequest    ResolveExclusionReason = "excluded_by_request"
+	ResolveExclusionReasonExpired              ResolveExclusionReason = "expired"
+	ResolveExclusionReasonNotConfigured        ResolveExclusionReason = "not_configured"
+	ResolveExclusionReasonTokenFailed          ResolveExclusionReason = "token_failed"
+	ResolveExclusionReasonTokenPending         ResolveExclusionReason = "token_pending"
+	ResolveExclusionReasonVerificationNeeded   ResolveExclusionReason = "verification_needed"
+)
+
 // Defines values for Retry.
 const (
 	RetryAfterReconcile  Retry = "after_reconcile"
@@ -229,6 +281,12 @@ const (
 	SourceTypeProviderReference               SourceType = "provider_reference"
 	SourceTypeRebillyToken                    SourceType = "rebilly_token"
 	SourceTypeVaultedToken                    SourceType = "vaulted_token"
+)
+
+// Defines values for TokenRole.
+const (
+	TokenRoleMirror  TokenRole = "mirror"
+	TokenRolePrimary TokenRole = "primary"
 )
 
 // Defines values for TransientTokenSourceType.
@@ -364,6 +422,27 @@ type Behind struct {
 	Tries int `json:"tries"`
 }
 
+// BigCommerceCharge Of `bigcommerce`: `payment_method_id` and `instrument` are members of `payment` in POST https://HOST/stores/{store_hash}/payments,
+// which is sent with a payment access token of the order.
+type BigCommerceCharge struct {
+	// Accept The Accept header that the call must have.
+	Accept string `json:"accept"`
+
+	// CvvRequired Whether the security code must be sent again. Null: the provider tells it of an order only, in the same place.
+	CvvRequired *bool  `json:"cvv_required"`
+	Host        string `json:"host"`
+	Instrument  struct {
+		Token string                           `json:"token"`
+		Type  *BigCommerceChargeInstrumentType `json:"type,omitempty"`
+	} `json:"instrument"`
+
+	// PaymentMethodID Null for an instrument that was adopted: GET /v3/payments/methods?order_id= says which method its token belongs to.
+	PaymentMethodID *string `json:"payment_method_id"`
+}
+
+// BigCommerceChargeInstrumentType defines model for BigCommerceCharge.Instrument.Type.
+type BigCommerceChargeInstrumentType string
+
 // Brand defines model for Brand.
 type Brand string
 
@@ -438,6 +517,11 @@ type CardSource struct {
 // CardSourceType defines model for CardSource.Type.
 type CardSourceType string
 
+// Charge What the provider's own payment call needs of the instrument, under that call's names.
+type Charge struct {
+	union json.RawMessage
+}
+
 // Code defines model for Code.
 type Code string
 
@@ -486,13 +570,101 @@ type CustomerInstrumentPage struct {
 	Sources    []SourceStatus `json:"sources"`
 }
 
+// CyberSourceCharge Of `cybersource`: a part of the body of POST /pts/v2/payments.
+type CyberSourceCharge struct {
+	PaymentInformation struct {
+		Customer             CyberSourceTokenID  `json:"customer"`
+		InstrumentIdentifier *CyberSourceTokenID `json:"instrumentIdentifier,omitempty"`
+		PaymentInstrument    CyberSourceTokenID  `json:"paymentInstrument"`
+	} `json:"paymentInformation"`
+}
+
+// CyberSourceTokenID defines model for CyberSourceTokenID.
+type CyberSourceTokenID struct {
+	ID string `json:"id"`
+}
+
 // DeleteScope provider: from the provider. vault: also from the vault behind the provider, where it has one. gateway: only forgotten here.
 type DeleteScope string
+
+// Difference defines model for Difference.
+type Difference struct {
+	// Field A member of an instrument, such as `card.exp_year` or `billing_address.city`; `status` is that of its provider token.
+	Field string `json:"field"`
+
+	// Here Empty if it is not set.
+	Here  string `json:"here"`
+	There string `json:"there"`
+}
 
 // DrainProvider defines model for DrainProvider.
 type DrainProvider struct {
 	// Reason For people: shown with the provider, and in the log.
 	Reason string `json:"reason,omitempty"`
+}
+
+// Drift defines model for Drift.
+type Drift struct {
+	CustomerID  string       `json:"customer_id"`
+	Differences []Difference `json:"differences"`
+
+	// ErrorCode Why it could not be compared or repaired.
+	ErrorCode string `json:"error_code,omitempty"`
+
+	// InstrumentID Null for what is unknown here, unless it was adopted.
+	InstrumentID *string     `json:"instrument_id"`
+	Object       DriftObject `json:"object"`
+	Provider     string      `json:"provider"`
+
+	// References Of what is unknown here; only for keys with scope `references:read`.
+	References *map[string]string `json:"references,omitempty"`
+
+	// Repaired For a mirror: it will be, by the gateway itself.
+	Repaired bool `json:"repaired"`
+
+	// Role Left out for what is unknown here.
+	Role DriftRole `json:"role,omitempty"`
+
+	// State `present`: it differs. `absent`: the provider's own word. `unreachable`: nothing is known, see `error_code`.
+	// `unknown_here`: the provider has it for the customer, and no record does.
+	State DriftState `json:"state"`
+}
+
+// DriftObject defines model for Drift.Object.
+type DriftObject string
+
+// DriftRole Left out for what is unknown here.
+type DriftRole string
+
+// DriftState `present`: it differs. `absent`: the provider's own word. `unreachable`: nothing is known, see `error_code`.
+// `unknown_here`: the provider has it for the customer, and no record does.
+type DriftState string
+
+// DriftCounts Of this page.
+type DriftCounts struct {
+	Absent int `json:"absent"`
+
+	// Compared Places at providers; the sum of the next four.
+	Compared  int `json:"compared"`
+	Differing int `json:"differing"`
+	InStep    int `json:"in_step"`
+
+	// Instruments That were looked at.
+	Instruments int `json:"instruments"`
+	Repaired    int `json:"repaired"`
+	UnknownHere int `json:"unknown_here"`
+	Unreachable int `json:"unreachable"`
+}
+
+// DriftPage defines model for DriftPage.
+type DriftPage struct {
+	// Counts Of this page.
+	Counts DriftCounts `json:"counts"`
+
+	// Data What is not in step.
+	Data       []Drift `json:"data"`
+	HasMore    bool    `json:"has_more"`
+	NextCursor string  `json:"next_cursor,omitempty"`
 }
 
 // ExplainRoutes A create as far as routes look at it, without its card.
@@ -642,6 +814,9 @@ type OperationPage struct {
 
 // OperationState defines model for OperationState.
 type OperationState string
+
+// OtherCharge Of a provider type that needs nothing but the references: empty.
+type OtherCharge = map[string]interface{}
 
 // Outcome not_sent: provably nothing reached the provider. rejected: the provider said that it did not do it. applied: it happened. unknown: it may have happened.
 type Outcome string
@@ -797,6 +972,14 @@ type PutCustomer struct {
 // ReadMode defines model for ReadMode.
 type ReadMode string
 
+// RebillyCharge Of `rebilly`: a part of the body of POST /transactions.
+type RebillyCharge struct {
+	CustomerID         string `json:"customerId,omitempty"`
+	PaymentInstruction struct {
+		PaymentInstrumentID string `json:"paymentInstrumentId"`
+	} `json:"paymentInstruction"`
+}
+
 // RebillyTokenSource A token of Rebilly FramePay; single use, 30 minutes.
 type RebillyTokenSource struct {
 	Token string                 `json:"token,omitempty"`
@@ -805,6 +988,62 @@ type RebillyTokenSource struct {
 
 // RebillyTokenSourceType defines model for RebillyTokenSource.Type.
 type RebillyTokenSourceType string
+
+// Resolution defines model for Resolution.
+type Resolution struct {
+	Candidates   []ResolveCandidate `json:"candidates"`
+	Excluded     []ResolveExclusion `json:"excluded"`
+	InstrumentID string             `json:"instrument_id"`
+	Object       ResolutionObject   `json:"object"`
+}
+
+// ResolutionObject defines model for Resolution.Object.
+type ResolutionObject string
+
+// ResolveCandidate defines model for ResolveCandidate.
+type ResolveCandidate struct {
+	// Charge What the provider's own payment call needs of the instrument, under that call's names.
+	Charge Charge `json:"charge"`
+
+	// Health `recovering`: a circuit breaker of the provider is half open.
+	Health ResolveCandidateHealth `json:"health"`
+
+	// Provider The configured name.
+	Provider string `json:"provider"`
+
+	// ProviderType Says which form `charge` has.
+	ProviderType string `json:"provider_type"`
+
+	// Reason Why it stands where it does, e.g. `primary`, `mirror`, `primary recovering`. For people.
+	Reason     string            `json:"reason"`
+	References map[string]string `json:"references"`
+	Role       TokenRole         `json:"role"`
+}
+
+// ResolveCandidateHealth `recovering`: a circuit breaker of the provider is half open.
+type ResolveCandidateHealth string
+
+// ResolveExclusion defines model for ResolveExclusion.
+type ResolveExclusion struct {
+	Provider string                 `json:"provider"`
+	Reason   ResolveExclusionReason `json:"reason"`
+	Role     TokenRole              `json:"role"`
+}
+
+// ResolveExclusionReason defines model for ResolveExclusion.Reason.
+type ResolveExclusionReason string
+
+// ResolveInput What the instrument is to be charged for. What is left out is not looked at.
+type ResolveInput struct {
+	// Country ISO 3166-1 alpha-2.
+	Country string `json:"country,omitempty"`
+
+	// Currency ISO 4217.
+	Currency string `json:"currency,omitempty"`
+
+	// ExcludeProviders Names of providers not to use.
+	ExcludeProviders []string `json:"exclude_providers,omitempty"`
+}
 
 // Retry safe: nothing happened, or repeating it does no harm, and the condition may pass. safe_with_same_key: send it again with the same Idempotency-Key. after_reconcile: read the operation first. never: the same request will fail again.
 type Retry string
@@ -878,6 +1117,25 @@ type SourceStatus struct {
 
 // SourceType defines model for SourceType.
 type SourceType string
+
+// SyncInput At least one of `customer_id` and `provider`.
+type SyncInput struct {
+	// Cursor `next_cursor` of the page before, with the same other members.
+	Cursor     string `json:"cursor,omitempty"`
+	CustomerID string `json:"customer_id,omitempty"`
+
+	// Limit How many instruments to compare. Default 100.
+	Limit int `json:"limit,omitempty"`
+
+	// Provider A configured provider's name.
+	Provider string `json:"provider,omitempty"`
+
+	// Repair Default false: nothing is changed.
+	Repair bool `json:"repair,omitempty"`
+}
+
+// TokenRole defines model for TokenRole.
+type TokenRole string
 
 // TransientTokenSource A token of CyberSource Flex Microform or Unified Checkout.
 type TransientTokenSource struct {
@@ -1164,6 +1422,9 @@ type UpdateInstrumentApplicationMergePatchPlusJSONRequestBody = UpdateInstrument
 // AddProviderTokenJSONRequestBody defines body for AddProviderToken for application/json ContentType.
 type AddProviderTokenJSONRequestBody = AddProviderToken
 
+// ResolveInstrumentJSONRequestBody defines body for ResolveInstrument for application/json ContentType.
+type ResolveInstrumentJSONRequestBody = ResolveInput
+
 // DrainProviderJSONRequestBody defines body for DrainProvider for application/json ContentType.
 type DrainProviderJSONRequestBody = DrainProvider
 
@@ -1172,6 +1433,123 @@ type UndrainProviderJSONRequestBody = DrainProvider
 
 // ExplainRoutesJSONRequestBody defines body for ExplainRoutes for application/json ContentType.
 type ExplainRoutesJSONRequestBody = ExplainRoutes
+
+// SyncInstrumentsJSONRequestBody defines body for SyncInstruments for application/json ContentType.
+type SyncInstrumentsJSONRequestBody = SyncInput
+
+// AsCyberSourceCharge returns the union data inside the Charge as a CyberSourceCharge
+func (t Charge) AsCyberSourceCharge() (CyberSourceCharge, error) {
+	var body CyberSourceCharge
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCyberSourceCharge overwrites any union data inside the Charge as the provided CyberSourceCharge
+func (t *Charge) FromCyberSourceCharge(v CyberSourceCharge) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCyberSourceCharge performs a merge with any union data inside the Charge, using the provided CyberSourceCharge
+func (t *Charge) MergeCyberSourceCharge(v CyberSourceCharge) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRebillyCharge returns the union data inside the Charge as a RebillyCharge
+func (t Charge) AsRebillyCharge() (RebillyCharge, error) {
+	var body RebillyCharge
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRebillyCharge overwrites any union data inside the Charge as the provided RebillyCharge
+func (t *Charge) FromRebillyCharge(v RebillyCharge) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeRebillyCharge performs a merge with any union data inside the Charge, using the provided RebillyCharge
+func (t *Charge) MergeRebillyCharge(v RebillyCharge) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsBigCommerceCharge returns the union data inside the Charge as a BigCommerceCharge
+func (t Charge) AsBigCommerceCharge() (BigCommerceCharge, error) {
+	var body BigCommerceCharge
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromBigCommerceCharge overwrites any union data inside the Charge as the provided BigCommerceCharge
+func (t *Charge) FromBigCommerceCharge(v BigCommerceCharge) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeBigCommerceCharge performs a merge with any union data inside the Charge, using the provided BigCommerceCharge
+func (t *Charge) MergeBigCommerceCharge(v BigCommerceCharge) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOtherCharge returns the union data inside the Charge as a OtherCharge
+func (t Charge) AsOtherCharge() (OtherCharge, error) {
+	var body OtherCharge
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOtherCharge overwrites any union data inside the Charge as the provided OtherCharge
+func (t *Charge) FromOtherCharge(v OtherCharge) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOtherCharge performs a merge with any union data inside the Charge, using the provided OtherCharge
+func (t *Charge) MergeOtherCharge(v OtherCharge) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t Charge) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *Charge) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // AsCardSource returns the union data inside the Source as a CardSource
 func (t Source) AsCardSource() (CardSource, error) {
@@ -1792,6 +2170,30 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider} (the `RemoveProviderToken` operationId).
 	RemoveProviderToken(ctx context.Context, instrumentID InstrumentID, provider string, params *RemoveProviderTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ResolveInstrumentWithBody Where an instrument can be charged now
+	//
+	// Scope `instruments:resolve`, which also shows the references. Answers from the gateway's record and its breakers: no provider is
+	// asked and nothing is written. The candidates come in the order in which to try them: healthy providers before recovering ones,
+	// then the primary before mirrors. `excluded` says why each other provider of the instrument must not be used now; if nothing is
+	// left, `candidates` is empty. A deactivated instrument is refused with `invalid_state`. The body may be left out.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/resolve (the `ResolveInstrument` operationId).
+	ResolveInstrumentWithBody(ctx context.Context, instrumentID InstrumentID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResolveInstrument Where an instrument can be charged now
+	//
+	// Scope `instruments:resolve`, which also shows the references. Answers from the gateway's record and its breakers: no provider is
+	// asked and nothing is written. The candidates come in the order in which to try them: healthy providers before recovering ones,
+	// then the primary before mirrors. `excluded` says why each other provider of the instrument must not be used now; if nothing is
+	// left, `candidates` is empty. A deactivated instrument is refused with `invalid_state`. The body may be left out.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/instruments/{instrument_id}/resolve (the `ResolveInstrument` operationId).
+	ResolveInstrument(ctx context.Context, instrumentID InstrumentID, body ResolveInstrumentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	//
 	// Scope `instruments:read`. Exactly one of `idempotency_key` and `state` is needed. With `idempotency_key` the answer is that
@@ -1904,6 +2306,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
 	ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SyncInstrumentsWithBody Compare instruments with what their providers have
+	//
+	// Scope `instruments:write`. Asks the providers for a customer's instruments, or for all instruments at a provider in the order in
+	// which they were created, and reports what is not in step. Without `repair` nothing at all is changed. With it the primary's data
+	// are taken over, mirrors are brought to them (soon after, by the gateway itself), what a provider has and no record is adopted, and
+	// a token that the provider says it does not have (any more) is marked `failed`; nothing is deleted, and nothing is changed because a
+	// provider could not be asked. A page has up to `limit` instruments, and fewer if the providers are slow: go on while `has_more`.
+	// What a customer has at a provider is compared only from an instrument of theirs on, or with `customer_id`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/sync (the `SyncInstruments` operationId).
+	SyncInstrumentsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SyncInstruments Compare instruments with what their providers have
+	//
+	// Scope `instruments:write`. Asks the providers for a customer's instruments, or for all instruments at a provider in the order in
+	// which they were created, and reports what is not in step. Without `repair` nothing at all is changed. With it the primary's data
+	// are taken over, mirrors are brought to them (soon after, by the gateway itself), what a provider has and no record is adopted, and
+	// a token that the provider says it does not have (any more) is marked `failed`; nothing is deleted, and nothing is changed because a
+	// provider could not be asked. A page has up to `limit` instruments, and fewer if the providers are slow: go on while `has_more`.
+	// What a customer has at a provider is compared only from an instrument of theirs on, or with `customer_id`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/sync (the `SyncInstruments` operationId).
+	SyncInstruments(ctx context.Context, body SyncInstrumentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetCustomer Read where a customer is known
@@ -2328,6 +2758,50 @@ func (c *RawClient) RemoveProviderToken(ctx context.Context, instrumentID Instru
 	return c.Client.Do(req)
 }
 
+// ResolveInstrumentWithBody Where an instrument can be charged now
+//
+// Scope `instruments:resolve`, which also shows the references. Answers from the gateway's record and its breakers: no provider is
+// asked and nothing is written. The candidates come in the order in which to try them: healthy providers before recovering ones,
+// then the primary before mirrors. `excluded` says why each other provider of the instrument must not be used now; if nothing is
+// left, `candidates` is empty. A deactivated instrument is refused with `invalid_state`. The body may be left out.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/resolve (the `ResolveInstrument` operationId).
+func (c *RawClient) ResolveInstrumentWithBody(ctx context.Context, instrumentID InstrumentID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResolveInstrumentRequestWithBody(c.Server, instrumentID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResolveInstrument Where an instrument can be charged now
+//
+// Scope `instruments:resolve`, which also shows the references. Answers from the gateway's record and its breakers: no provider is
+// asked and nothing is written. The candidates come in the order in which to try them: healthy providers before recovering ones,
+// then the primary before mirrors. `excluded` says why each other provider of the instrument must not be used now; if nothing is
+// left, `candidates` is empty. A deactivated instrument is refused with `invalid_state`. The body may be left out.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/instruments/{instrument_id}/resolve (the `ResolveInstrument` operationId).
+func (c *RawClient) ResolveInstrument(ctx context.Context, instrumentID InstrumentID, body ResolveInstrumentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResolveInstrumentRequest(c.Server, instrumentID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FindOperations Find the operation of an idempotency key, or list what is undecided
 //
 // Scope `instruments:read`. Exactly one of `idempotency_key` and `state` is needed. With `idempotency_key` the answer is that
@@ -2551,6 +3025,54 @@ func (c *RawClient) ExplainRoutesWithBody(ctx context.Context, contentType strin
 // Corresponds with POST /v1/routes/explain (the `ExplainRoutes` operationId).
 func (c *RawClient) ExplainRoutes(ctx context.Context, body ExplainRoutesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExplainRoutesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SyncInstrumentsWithBody Compare instruments with what their providers have
+//
+// Scope `instruments:write`. Asks the providers for a customer's instruments, or for all instruments at a provider in the order in
+// which they were created, and reports what is not in step. Without `repair` nothing at all is changed. With it the primary's data
+// are taken over, mirrors are brought to them (soon after, by the gateway itself), what a provider has and no record is adopted, and
+// a token that the provider says it does not have (any more) is marked `failed`; nothing is deleted, and nothing is changed because a
+// provider could not be asked. A page has up to `limit` instruments, and fewer if the providers are slow: go on while `has_more`.
+// What a customer has at a provider is compared only from an instrument of theirs on, or with `customer_id`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/sync (the `SyncInstruments` operationId).
+func (c *RawClient) SyncInstrumentsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncInstrumentsRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SyncInstruments Compare instruments with what their providers have
+//
+// Scope `instruments:write`. Asks the providers for a customer's instruments, or for all instruments at a provider in the order in
+// which they were created, and reports what is not in step. Without `repair` nothing at all is changed. With it the primary's data
+// are taken over, mirrors are brought to them (soon after, by the gateway itself), what a provider has and no record is adopted, and
+// a token that the provider says it does not have (any more) is marked `failed`; nothing is deleted, and nothing is changed because a
+// provider could not be asked. A page has up to `limit` instruments, and fewer if the providers are slow: go on while `has_more`.
+// What a customer has at a provider is compared only from an instrument of theirs on, or with `customer_id`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/sync (the `SyncInstruments` operationId).
+func (c *RawClient) SyncInstruments(ctx context.Context, body SyncInstrumentsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncInstrumentsRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3583,6 +4105,53 @@ func NewRemoveProviderTokenRequest(server string, instrumentID InstrumentID, pro
 	return req, nil
 }
 
+// NewResolveInstrumentRequest calls the generic ResolveInstrument builder with application/json body
+func NewResolveInstrumentRequest(server string, instrumentID InstrumentID, body ResolveInstrumentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResolveInstrumentRequestWithBody(server, instrumentID, "application/json", bodyReader)
+}
+
+// NewResolveInstrumentRequestWithBody constructs an http.Request for the ResolveInstrument method, with any body, and a specified content type
+func NewResolveInstrumentRequestWithBody(server string, instrumentID InstrumentID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instrument_id", instrumentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/instruments/%s/resolve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewFindOperationsRequest constructs an http.Request for the FindOperations method
 func NewFindOperationsRequest(server string, params *FindOperationsParams) (*http.Request, error) {
 	var err error
@@ -3951,6 +4520,46 @@ func NewExplainRoutesRequestWithBody(server string, contentType string, body io.
 	}
 
 	operationPath := fmt.Sprintf("/v1/routes/explain")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSyncInstrumentsRequest calls the generic SyncInstruments builder with application/json body
+func NewSyncInstrumentsRequest(server string, body SyncInstrumentsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSyncInstrumentsRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSyncInstrumentsRequestWithBody constructs an http.Request for the SyncInstruments method, with any body, and a specified content type
+func NewSyncInstrumentsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sync")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}

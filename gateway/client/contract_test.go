@@ -27,6 +27,8 @@ type memory struct {
 	keys []string // of the changes
 
 	explained normalize.ExplainInput
+	resolved  gateway.ResolveInput
+	synced    gateway.SyncInput
 }
 
 func (m *memory) instrument() normalize.Instrument {
@@ -97,6 +99,24 @@ func (m *memory) Import(_ context.Context, _ string, items []gateway.ImportItem)
 
 func (m *memory) BulkDelete(_ context.Context, _ string, ids []string, _ gateway.DeleteScope) []gateway.ItemResult {
 	return make([]gateway.ItemResult, len(ids))
+}
+
+func (m *memory) Resolve(_ context.Context, _, id string, in gateway.ResolveInput) (gateway.Resolution, error) {
+	m.resolved = in
+	return gateway.Resolution{Object: "resolution", InstrumentID: id, Excluded: []gateway.NotChargeable{
+		{Provider: "b", Role: normalize.RoleMirror, Reason: gateway.ExcludedDrained},
+	}, Candidates: []gateway.Chargeable{{
+		Provider: "a", ProviderType: "rebilly", Role: normalize.RolePrimary, Health: gateway.HealthHealthy, Reason: "primary",
+		Charge: map[string]any{"customerId": "cus_1", "paymentInstruction": map[string]string{"paymentInstrumentId": "inst_1"}},
+	}}}, nil
+}
+
+func (m *memory) Sync(_ context.Context, _ string, in gateway.SyncInput) (gateway.DriftPage, error) {
+	m.synced = in
+	return gateway.DriftPage{HasMore: true, NextCursor: "more", Counts: gateway.DriftCounts{Instruments: 1, Compared: 1, Differing: 1}, Data: []gateway.Drift{{
+		Object: "drift", CustomerID: "c", Provider: "a", Role: normalize.RolePrimary, State: gateway.DriftPresent,
+		Differences: []gateway.Difference{{Field: "card.exp_year", Here: "2031", There: "2032"}},
+	}}}, nil
 }
 
 func (m *memory) GetCustomer(_ context.Context, _, id string) (normalize.Customer, error) {
@@ -284,6 +304,23 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, provider == "beta", gone)
 	}
+
+	resolution, err := c.Resolve(ctx, id, client.ResolveInput{})
+	require.NoError(t, err)
+	require.Equal(t, client.ResolveExclusionReasonDrained, resolution.Excluded[0].Reason)
+	charge, err := resolution.Candidates[0].Charge.AsRebillyCharge()
+	require.NoError(t, err)
+	require.Equal(t, "inst_1", charge.PaymentInstruction.PaymentInstrumentID)
+	require.Equal(t, gateway.ResolveInput{}, m.resolved)
+	_, err = c.Resolve(ctx, id, client.ResolveInput{Currency: "USD", Country: "US", ExcludeProviders: []string{"b"}})
+	require.NoError(t, err)
+	require.Equal(t, gateway.ResolveInput{Currency: "USD", Country: "US", ExcludeProviders: []string{"b"}}, m.resolved)
+
+	page, err := c.SyncPage(ctx, client.SyncInput{Provider: "a", Repair: true, Limit: 7, Cursor: "x"})
+	require.NoError(t, err)
+	require.Equal(t, gateway.SyncInput{Provider: "a", Repair: true, Limit: 7, Cursor: "x"}, m.synced)
+	require.Equal(t, []client.Difference{{Field: "card.exp_year", Here: "2031", There: "2032"}}, page.Data[0].Differences)
+	require.Equal(t, "more", page.NextCursor)
 
 	result, err := c.Import(ctx, []client.ImportItem{{CustomerID: "c", Sources: []client.Source{client.FromRebillyToken("t")}}})
 	require.NoError(t, err)

@@ -303,6 +303,9 @@ type ServerInterface interface {
 	// RemoveProviderToken Remove an instrument from one of its providers
 	// (DELETE /v1/instruments/{instrument_id}/provider-tokens/{provider})
 	RemoveProviderToken(ctx echo.Context, instrumentID InstrumentID, provider string, params RemoveProviderTokenParams) error
+	// ResolveInstrument Where an instrument can be charged now
+	// (POST /v1/instruments/{instrument_id}/resolve)
+	ResolveInstrument(ctx echo.Context, instrumentID InstrumentID) error
 	// FindOperations Find the operation of an idempotency key, or list what is undecided
 	// (GET /v1/operations)
 	FindOperations(ctx echo.Context, params FindOperationsParams) error
@@ -330,6 +333,9 @@ type ServerInterface interface {
 	// ExplainRoutes Explain which providers a create would go to, and why
 	// (POST /v1/routes/explain)
 	ExplainRoutes(ctx echo.Context) error
+	// SyncInstruments Compare instruments with what their providers have
+	// (POST /v1/sync)
+	SyncInstruments(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -946,6 +952,22 @@ func (w *ServerInterfaceWrapper) RemoveProviderToken(ctx echo.Context) error {
 	return err
 }
 
+// ResolveInstrument converts echo context to params.
+func (w *ServerInterfaceWrapper) ResolveInstrument(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instrument_id" -------------
+	var instrumentID InstrumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instrument_id", ctx.Param("instrument_id"), &instrumentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instrument_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResolveInstrument(ctx, instrumentID)
+	return err
+}
+
 // FindOperations converts echo context to params.
 func (w *ServerInterfaceWrapper) FindOperations(ctx echo.Context) error {
 	var err error
@@ -1099,6 +1121,15 @@ func (w *ServerInterfaceWrapper) ExplainRoutes(ctx echo.Context) error {
 	return err
 }
 
+// SyncInstruments converts echo context to params.
+func (w *ServerInterfaceWrapper) SyncInstruments(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SyncInstruments(ctx)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1164,6 +1195,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens", wrapper.ListProviderTokens, options.OperationMiddlewares["listProviderTokens"]...)
 	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens", wrapper.AddProviderToken, options.OperationMiddlewares["addProviderToken"]...)
 	router.DELETE(options.BaseURL+"/v1/instruments/:instrument_id/provider-tokens/:provider", wrapper.RemoveProviderToken, options.OperationMiddlewares["removeProviderToken"]...)
+	router.POST(options.BaseURL+"/v1/instruments/:instrument_id/resolve", wrapper.ResolveInstrument, options.OperationMiddlewares["resolveInstrument"]...)
 	router.POST(options.BaseURL+"/v1/instruments/bulk-delete", wrapper.BulkDeleteInstruments, options.OperationMiddlewares["bulkDeleteInstruments"]...)
 	router.POST(options.BaseURL+"/v1/instruments/import", wrapper.ImportInstruments, options.OperationMiddlewares["importInstruments"]...)
 	router.GET(options.BaseURL+"/v1/operations", wrapper.FindOperations, options.OperationMiddlewares["findOperations"]...)
@@ -1175,5 +1207,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/providers/:provider_name/drain", wrapper.DrainProvider, options.OperationMiddlewares["drainProvider"]...)
 	router.POST(options.BaseURL+"/v1/providers/:provider_name/undrain", wrapper.UndrainProvider, options.OperationMiddlewares["undrainProvider"]...)
 	router.POST(options.BaseURL+"/v1/routes/explain", wrapper.ExplainRoutes, options.OperationMiddlewares["explainRoutes"]...)
+	router.POST(options.BaseURL+"/v1/sync", wrapper.SyncInstruments, options.OperationMiddlewares["syncInstruments"]...)
 
 }

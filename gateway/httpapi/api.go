@@ -28,6 +28,8 @@ type service interface {
 	Change(ctx context.Context, tenant, idempotencyKey string, c gateway.Change) (gateway.Changed, error)
 	Import(ctx context.Context, tenant string, items []gateway.ImportItem) []gateway.ItemResult
 	BulkDelete(ctx context.Context, tenant string, ids []string, scope gateway.DeleteScope) []gateway.ItemResult
+	Resolve(ctx context.Context, tenant, id string, in gateway.ResolveInput) (gateway.Resolution, error)
+	Sync(ctx context.Context, tenant string, in gateway.SyncInput) (gateway.DriftPage, error)
 	GetCustomer(ctx context.Context, tenant, id string) (normalize.Customer, error)
 	Operation(ctx context.Context, tenant, id string) (gateway.Operation, error)
 	OperationByKey(ctx context.Context, tenant, idempotencyKey string) (gateway.Operation, error)

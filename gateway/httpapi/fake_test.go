@@ -35,6 +35,8 @@ type fake struct {
 	explain    normalize.ExplainInput
 	replayed   bool
 	operations gateway.ListOperationsInput
+	resolve    gateway.ResolveInput
+	sync       gateway.SyncInput
 }
 
 func exampleTime() time.Time { return time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC) }
@@ -179,6 +181,23 @@ func (f *fake) customer(id string) normalize.Customer {
 		Object: "customer", ID: id, ProviderReferences: map[string]string{"bigcommerce-main": "1"},
 		CreatedAt: exampleTime(), UpdatedAt: exampleTime(),
 	}
+}
+
+func (f *fake) Resolve(_ context.Context, tenant, id string, in gateway.ResolveInput) (gateway.Resolution, error) {
+	f.id, f.resolve = id, in
+	out := gateway.Resolution{Object: "resolution", InstrumentID: id, Candidates: []gateway.Chargeable{{
+		Provider: "cybersource-us", ProviderType: "cybersource", Role: normalize.RolePrimary, Health: gateway.HealthHealthy, Reason: "primary",
+		References: normalize.References{"customer": "CUS1"}, Charge: struct{}{},
+	}}}
+	return out, f.called(tenant)
+}
+
+func (f *fake) Sync(_ context.Context, tenant string, in gateway.SyncInput) (gateway.DriftPage, error) {
+	f.sync = in
+	return gateway.DriftPage{Data: []gateway.Drift{{
+		Object: "drift", CustomerID: "cus-42", Provider: "cybersource-us", State: gateway.DriftUnknownHere,
+		References: normalize.References{"customer": "CUS1"},
+	}}, HasMore: true, NextCursor: "bmV4dA"}, f.called(tenant)
 }
 
 func (f *fake) GetCustomer(_ context.Context, tenant, id string) (normalize.Customer, error) {

@@ -21,7 +21,7 @@ var (
 	metadataParam      = regexp.MustCompile(`^metadata\[[A-Za-z0-9_.-]{1,40}\]$`)
 	last4Pattern       = regexp.MustCompile(`^[0-9]{4}$`)
 	fingerprintPattern = regexp.MustCompile(`^fp_[0-9a-hjkmnp-tv-z]{26}$`)
-	namePattern        = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	namePattern        = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 )
 
 // checkQuery returns everything that is wrong with a query: the pointer is that

@@ -1,5 +1,5 @@
 // Command bench measures what the gateway costs: throughput and latency of a live
-// read, a stored read and a create, each beside a plain httputil.ReverseProxy in
+// read, a stored read, a resolution and a create, each beside a plain httputil.ReverseProxy in
 // front of the same stand-in provider and beside the same call made directly, in
 // the same run. It prints ratios, since only those carry over to other machines.
 //

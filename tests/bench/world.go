@@ -106,9 +106,9 @@ tenants:
     accept_raw_card: true
     duplicates: allow
     api_keys:
-      - {name: bench, sha256: %q, scopes: [instruments:read, instruments:write, customers:write, references:read]}
+      - {name: bench, sha256: %q, scopes: [instruments:read, instruments:write, instruments:resolve, customers:write, references:read]}
 providers:
-  - {name: rebilly-main, type: rebilly, config: {base_url: "http://%s", organization_id: org_sandbox, api_key: %s}}
+  - {name: rebilly-main, type: rebilly, charges: {currencies: [USD, CAD], countries: [US, CA]}, config: {base_url: "http://%s", organization_id: org_sandbox, api_key: %s}}
   - {name: bigcommerce-main, type: bigcommerce, config: {base_url: "http://%s", store_hash: sandbox, access_token: %s}}
 routes:
   - {name: all, providers: [rebilly-main, bigcommerce-main]}
@@ -202,6 +202,7 @@ func (w *world) comparisons() []comparison {
 	return []comparison{
 		{name: "live GET", direct: direct("direct", w.rebilly), proxy: direct("proxy", w.rebillyProxy), gateway: read(""), minRatio: 0.6, maxAdded: 400 * time.Microsecond},
 		{name: "stored GET (against the provider's GET)", direct: direct("direct", w.rebilly), proxy: direct("proxy", w.rebillyProxy), gateway: read("?read=stored"), minRatio: 1.5},
+		{name: "resolve (against the provider's GET)", direct: direct("direct", w.rebilly), proxy: direct("proxy", w.rebillyProxy), gateway: w.resolver(), minRatio: 1.5},
 		{name: "create", direct: w.importer("direct", w.big), proxy: w.importer("proxy", w.bigProxy), gateway: w.creator(), maxOverProxy: 1500 * time.Microsecond},
 	}
 }
@@ -219,6 +220,11 @@ func (w *world) importer(name, addr string) target {
 			n%100+1, n, n%10000)
 		return request("POST "+importPath, w.big, "X-Auth-Token: "+bigToken+"\r\nAccept: application/json", body)
 	})
+}
+
+func (w *world) resolver() target {
+	resolve := request("POST /v1/instruments/"+w.instrument+"/resolve", "gateway", "Authorization: Bearer "+apiKey, `{"currency":"USD","country":"US"}`)
+	return w.target("gateway", w.gateway, 200, func(int64) []byte { return resolve })
 }
 
 func (w *world) creator() target {
