@@ -217,11 +217,13 @@ func (s *Service) resolveDoubt(ctx context.Context, cur stored) (stored, error) 
 	var ins adapters.Instrument
 	var found bool
 	seen, err := s.look(ctx, cur.Record, d.Provider)
-	if err == nil && seen.open > 0 {
-		err = internalError("doubt", errBusy) // what is found is deleted: it must not be another create's
-	}
 	if err == nil {
 		ins, found, err = seen.pick(d.Want, d.At)
+	}
+	if surely := found && cur.open() && d.Want.compare(ins, d.At) == alike; err == nil && seen.open > 0 && !surely {
+		err = internalError("doubt", errBusy) // what is found may be deleted: it must not be another create's
+	}
+	if err == nil {
 		own := d.Want.compare(ins, d.At) != alike || !ins.CreatedAt.IsZero() && ins.CreatedAt.Before(d.At.Add(-clockSkew))
 		if found && own && !cur.open() {
 			// Nothing but the time speaks for it, or it was there before: it may be the

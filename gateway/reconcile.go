@@ -223,7 +223,7 @@ type sighting struct {
 	p        *Provider
 	unmapped []adapters.Instrument // that no record has
 	open     int                   // creates of the customer that are open
-	doubts   []Doubt               // of the customer's other records, at this provider
+	doubts   []Doubt               // at this provider, of the customer's other records that may still be completed
 	cut      bool                  // there is more than was read
 }
 
@@ -282,7 +282,7 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 		if other != nil && other.unfinished() && other.settledAt() == provider {
 			out.open++ // one that is open elsewhere has stored nothing here
 		}
-		if other != nil && other.Doubt != nil && other.Doubt.Provider == provider {
+		if other != nil && other.Doubt != nil && other.open() && other.Doubt.Provider == provider {
 			out.doubts = append(out.doubts, *other.Doubt)
 		}
 	}
@@ -304,13 +304,10 @@ func (g sighting) without(ins adapters.Instrument, ofOpen bool) sighting {
 // pick returns what an attempt that began at `since` most likely stored. It fails if
 // that cannot be told.
 func (g sighting) pick(want *Want, since time.Time) (ins adapters.Instrument, found bool, err error) {
-	mine := slices.DeleteFunc(slices.Clone(g.unmapped), func(ins adapters.Instrument) bool {
-		// What is the very card of another's doubt is more likely that one's.
-		return want.compare(ins, since) == possible && slices.ContainsFunc(g.doubts, func(d Doubt) bool {
-			return d.Want.compare(ins, d.At) == alike
-		})
-	})
-	ins, like, sure := want.likest(mine, since, g.open)
+	ins, like, sure := want.likest(g.unmapped, since, g.open)
+	if like == possible && slices.ContainsFunc(g.doubts, func(d Doubt) bool { return d.Want.compare(ins, d.At) == alike }) {
+		sure = false // it is the very card of another one's doubt
+	}
 	switch {
 	case like == unlike && g.cut:
 		return ins, false, internalError("reconcile", errTooMany)

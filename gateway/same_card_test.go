@@ -97,7 +97,7 @@ func TestFiftyTokensOfOneCardAtTheSameTime(t *testing.T) {
 				for i := range ids {
 					wg.Go(func() {
 						in := input("cus", tokenOfVisa(fmt.Sprint(i)))
-						for range 200 {
+						for range 2000 {
 							out, err := w.Create(context.Background(), acme, in, fmt.Sprintf("key %d", i))
 							if err == nil && out.Operation == nil {
 								ids[i] = out.Instrument.ID
@@ -112,7 +112,7 @@ func TestFiftyTokensOfOneCardAtTheSameTime(t *testing.T) {
 				for _, id := range ids {
 					require.Equal(t, ids[0], id)
 				}
-				for range 20 {
+				for range 200 {
 					time.Sleep(time.Minute)
 					require.NoError(t, w.swept(t.Context()))
 				}
