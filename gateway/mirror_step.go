@@ -47,7 +47,7 @@ func (s *Service) attach(ctx context.Context, child stored) (stored, error) {
 			return child, err // looked at again, as it is then
 		}
 		next := child.Record
-		next.Attached, next.DueAt = true, time.Time{}
+		next.Attached = true
 		return s.settled(s.put(ctx, "mirror", child, next))
 	default:
 		return s.dropMirror(ctx, child, ScopeProvider)

@@ -138,11 +138,11 @@ func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	if len(cur.Late) > 0 && cur.State == StateFailed {
 		return s.adoptLate(ctx, cur)
 	}
-	if cur.Doubt != nil && !cur.unfinished() {
-		return s.resolveDoubt(ctx, cur)
-	}
 	if cur.loose() {
 		return s.attach(ctx, cur)
+	}
+	if cur.Doubt != nil && !cur.unfinished() {
+		return s.resolveDoubt(ctx, cur)
 	}
 	if cur.toStep() {
 		return s.step(ctx, cur)
@@ -275,7 +275,7 @@ func (s *Service) look(ctx context.Context, rec Record, provider string) (sighti
 		}
 	}
 	out.cut = len(items) >= maxPerCustomer
-	if slices.Contains(open, rec.ID) {
+	if rec.unfinished() && slices.Contains(open, rec.ID) {
 		out.open++
 	}
 	for _, other := range others {
