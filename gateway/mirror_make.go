@@ -39,7 +39,7 @@ func (c *creation) mirrorSources(primary string) map[string]normalize.Source {
 		}
 		facts := FactsOf(p.name, p.adapter, false)
 		for i, src := range c.in.Sources {
-			if facts.accepts(routeSource(src)) && !(src.OneTime() && spent[i]) {
+			if taken := src.OneTime() && spent[i]; !taken && facts.accepts(routeSource(src)) {
 				out[p.name], spent[i] = src, true
 				break
 			}

@@ -307,3 +307,13 @@ func TestATokenThatBringsAnotherCardEndsItsMirrors(t *testing.T) {
 		require.Len(t, w.tokens(t, id), 1)
 	})
 }
+
+func TestAnOperationNamesWhoWasPassedOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(func(c *Config) { c.Providers[0].Disabled = true })
+	made := w.stores(t, acme, input("cus", card(visa)), "key")
+	op, err := w.Operation(t.Context(), acme, made.Instrument.ID)
+	require.NoError(t, err)
+	require.Equal(t, notSentAt("alpha", ReasonDisabled), op.Attempts[0])
+	require.Equal(t, normalize.Applied, op.Attempts[len(op.Attempts)-1].Outcome)
+}
