@@ -130,7 +130,13 @@ func TestAChangeReachesEveryProvider(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, "Graz", live.Instrument.BillingAddress.City, "what the provider does not have yet is not taken back")
 
+				time.Sleep(3 * time.Second)
+				w.sweeps(t, 1)
+				lag := w.Backlog()
+				require.Equal(t, []int{1, 1, 1}, []int{lag.Waiting, lag.Due, lag.Behind})
+				require.Equal(t, 3*time.Second, lag.OldestLack.Truncate(time.Second))
 				w.sweeps(t, 10)
+				require.Zero(t, w.Backlog().Behind)
 				require.Nil(t, w.tokens(t, id)[away].Behind)
 				for _, f := range []*fake{up, down} {
 					for _, ins := range f.held {

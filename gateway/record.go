@@ -42,7 +42,7 @@ type Record struct {
 	DigestKey  string            `json:"digest_key,omitempty"`
 	Digest     map[string]string `json:"digest,omitempty"` // of the request, by member; see requestDigest
 	Attempts   []Attempt         `json:"attempts,omitempty"`
-	Passed     []AttemptView     `json:"passed,omitempty"` // candidates that were not tried in the last run, with why
+	Passed     []AttemptView     `json:"passed,omitempty"`   // candidates that were not tried in the last run, with why
 	Tokens     []Token           `json:"tokens,omitempty"`   // the primary first
 	View       *View             `json:"view,omitempty"`     // the instrument as last seen; nil until completed
 	Answer     *Answer           `json:"answer,omitempty"`   // what the create was answered, for replay
