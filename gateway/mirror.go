@@ -190,6 +190,12 @@ func failedMirror(t Token, code normalize.Code, now time.Time) Token {
 	return Token{Provider: t.Provider, ProviderType: t.ProviderType, Status: normalize.StatusFailed, Code: code, SyncedAt: now}
 }
 
+// asMirror is the token as its instrument lists it.
+func asMirror(t Token) Token {
+	t.Role = normalize.RoleMirror
+	return t
+}
+
 // sameToken reports whether two tokens show callers the same.
 func sameToken(a, b Token) bool {
 	return a.Provider == b.Provider && a.Role == b.Role && a.Status == b.Status && a.ProviderStatus == b.ProviderStatus && a.Code == b.Code &&

@@ -184,7 +184,8 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 		}
 		now := s.clock.at(s.now())
 		for record, res := range made {
-			if !res.token.pending() {
+			// Another request may have known better meanwhile.
+			if i := r.mirrorAt(record); i >= 0 && r.Tokens[i].pending() && !res.token.pending() {
 				r = r.withToken(record, res.token, now)
 			}
 		}
@@ -196,10 +197,10 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 	if err != nil {
 		return done, err
 	}
-	for _, res := range made {
-		if res.child != nil {
+	for record, res := range made {
+		if i := done.mirrorAt(record); res.child != nil && i >= 0 && sameToken(done.Tokens[i], asMirror(res.token)) {
 			s.attached(ctx, *res.child)
-		}
+		} // else the reconciler tells the instrument
 	}
 	return done, nil
 }
