@@ -363,6 +363,16 @@ func (v View) desired(b Behind) (*adapters.UpdateInput, normalize.UpdateInput) {
 	return &out, in
 }
 
+// since is what mirrors lack of a view, if they have what it was before. Of another card
+// they have no part: its expiry date is none of theirs.
+func (v View) since(before View) (what Behind, differs bool) {
+	what.Address = !reflect.DeepEqual(v.BillingAddress, before.BillingAddress)
+	if a, b := v.Card, before.Card; a != nil && b != nil && a.Last4 == b.Last4 && a.BIN == b.BIN {
+		what.Expiry = a.ExpYear != b.ExpYear || a.ExpMonth != b.ExpMonth
+	}
+	return what, what.Address || what.Expiry
+}
+
 // keeping is a view that a provider showed, without what it is behind by.
 func (v View) keeping(b *Behind, before View) View {
 	if b == nil {

@@ -150,6 +150,30 @@ func TestAChangeReachesEveryProvider(t *testing.T) {
 	}
 }
 
+func TestMirrorsFollowWhatThePrimaryShows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(mirroring)
+		made := w.stores(t, acme, mirrorInput(), "key").Instrument
+		w.a.change(made.ProviderTokens[0].References, func(ins *adapters.Instrument) { ins.Card.ExpYear = 2042 })
+		read, err := w.Get(t.Context(), acme, made.ID, false)
+		require.NoError(t, err)
+		require.Equal(t, 2042, read.Instrument.Card.ExpYear)
+		w.sweeps(t, 3)
+		for _, ins := range w.b.held {
+			require.Equal(t, 2042, ins.Card.ExpYear)
+		}
+		// The card was replaced there: its date is not the mirror's.
+		w.a.change(made.ProviderTokens[0].References, func(ins *adapters.Instrument) { ins.Card.ExpYear, ins.Card.Last4 = 2044, "0005" })
+		_, err = w.Get(t.Context(), acme, made.ID, false)
+		require.NoError(t, err)
+		w.sweeps(t, 3)
+		for _, ins := range w.b.held {
+			require.Equal(t, 2042, ins.Card.ExpYear)
+		}
+	})
+}
+
 func TestWhatAMirrorCannotDoIsShown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -278,7 +278,11 @@ func (r Record) changed(t Token, v View, now time.Time) (Record, error) {
 	if !reflect.DeepEqual(before, t) || !reflect.DeepEqual(*r.View, v) {
 		r = r.touched(now) // that it was looked at is no change
 	}
+	shown := *r.View
 	r.Tokens[i], r.View = t, &v
+	if what, differs := v.since(shown); differs && r.MirrorOf == "" && len(r.Tokens) > 1 {
+		r = r.behind(t.Provider, what, now) // mirrors follow the instrument, whoever changed it
+	}
 	return r, nil
 }
 
