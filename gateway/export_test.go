@@ -24,3 +24,6 @@ func (s *Service) Counts(provider string, reads bool) (successes, failures, excl
 	n := c.breaker.inner.Counts()
 	return int(n.TotalSuccesses), int(n.TotalFailures), int(n.TotalExclusions)
 }
+
+// DrainedKey is the entry of the drained providers.
+const DrainedKey = drainedKey
