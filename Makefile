@@ -7,7 +7,7 @@ LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 GENERATED     = $(shell find . -name '*.gen.go' -not -path './node_modules/*' | sort)
 FUZZTIME     ?= 30s
-PROOF        := ^Test(EveryPoint|TheRecovery|RandomSchedules)
+PROOF        := ^Test(EveryPoint|TheRecovery|RandomSchedules|FailureTable)
 
 .PHONY: help build check test chaos interop bench fuzz demo docker redis-server clean
 

@@ -113,8 +113,11 @@ func TestFailureTable(t *testing.T) {
 			f := newFront(t)
 			serverTLS()
 			cases := map[normalize.Outcome]int{}
-			for _, c := range classes() {
-				for _, o := range ops() {
+			for i, c := range classes() {
+				for j, o := range ops() {
+					if (i*len(ops())+j)%min(oneIn, 7) != 0 { // with the race detector one in 7, which has no divisor in common with the operations
+						continue
+					}
 					ran := false
 					t.Run(c.name+"/"+o.name, func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) { ran = tryOne(t, f, provider, c.at(provider, o.name), o) })

@@ -102,7 +102,7 @@ type block struct {
 // block sends creates at a steady rate, by turns for the one provider and for the other.
 func (w *world) block(t *testing.T, name string, counted bool) block {
 	t.Helper()
-	g, each, pause := w.gateways[0], size(100, 150), 10*time.Millisecond
+	g, each, pause := w.gateways[0], 150, 10*time.Millisecond
 	var b block
 	var mu sync.Mutex
 	ctx, stop := context.WithCancel(t.Context())
