@@ -203,11 +203,12 @@ func sameToken(a, b Token) bool {
 }
 
 // behind marks what the other providers do not have yet, after a change that one of
-// them has made. A mirror that is being stored may be stored as it was before.
+// them has made. A mirror that is being stored, or has failed and is found after all,
+// may be stored as it was before.
 func (r Record) behind(made string, what Behind, now time.Time) Record {
 	r.Tokens = slices.Clone(r.Tokens)
 	for i, t := range r.Tokens {
-		if t.Provider != made && t.Status != normalize.StatusFailed {
+		if t.Provider != made {
 			r.Tokens[i].Behind = t.Behind.plus(what, now)
 		}
 	}
@@ -276,6 +277,7 @@ func (r Record) stepOf(i int) time.Time {
 		return r.UpdatedAt // a mirror that has become the primary
 	case t.pending() && r.live():
 		return t.Until.Add(mirrorGrace)
+	case t.Status == normalize.StatusFailed:
 	case t.Behind != nil && (r.live() || t.Behind.Delete != ""):
 		return t.Behind.NextAt
 	}

@@ -22,7 +22,7 @@ func (s *Service) ProviderTokens(ctx context.Context, tenant, id string) ([]norm
 	out := make([]normalize.ProviderToken, len(cur.Tokens))
 	for i, t := range cur.Tokens {
 		out[i] = t.shown()
-		if b := t.Behind; b != nil {
+		if b := t.Behind; b != nil && t.Status != normalize.StatusFailed {
 			out[i].Behind = &normalize.Behind{Since: b.Since, Changes: b.Changes(), Tries: b.Tries, Code: b.Code, NextAt: b.NextAt}
 		}
 	}
