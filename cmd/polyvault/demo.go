@@ -178,6 +178,8 @@ func (d *demo) writeConfig(cardProviders []string) error {
 	})
 }
 
+// demoConfig has shorter times than a gateway would have by default: who takes a
+// provider down and up again by hand wants to see what comes of it.
 const demoConfig = `admin_listen: ""
 store:
   bolt: {path: %s/polyvault.db}
@@ -191,6 +193,7 @@ tenants:
 providers:
   - name: cybersource-us
     type: cybersource
+    breaker: {consecutive_failures: 3, open_for: 1s, open_for_max: 4s}
     config:
       base_url: %s
       merchant_id: ` + cybersourcetest.DefaultMerchantID + `
@@ -198,25 +201,31 @@ providers:
       shared_secret: ` + cybersourcetest.DefaultSharedSecret + `
   - name: rebilly-main
     type: rebilly
+    breaker: {consecutive_failures: 3, open_for: 1s, open_for_max: 4s}
     config:
       base_url: %s
       organization_id: ` + rebillytest.Organization + `
       api_key: ` + rebillytest.SecretKey + `
   - name: bigcommerce-main
     type: bigcommerce
+    breaker: {consecutive_failures: 3, open_for: 1s, open_for_max: 4s}
+    charges: {currencies: [USD]}
     config:
       base_url: %s
       store_hash: ` + bigcommercetest.DefaultStoreHash + `
       access_token: ` + bigcommercetest.DefaultAccessToken + `
 routes:
+  - name: us-cards
+    match: {country: [US], source: [card]}
+    providers: [%s, %s]
+    mirrors: [bigcommerce-main]
   - name: vaulted
     match: {source: [vaulted_token]}
     providers: [bigcommerce-main]
-  - name: us-cards
-    match: {country: [US]}
-    providers: [%s, %s]
   - name: default
-    providers: [rebilly-main]
+    providers: [rebilly-main, cybersource-us]
+reconcile: {interval: 200ms, settle: 200ms}
+log: {level: error, format: console}
 insecure_providers: true
 `
 
