@@ -196,6 +196,7 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 		want.View.Fingerprint, want.View.FingerprintOf = s.current().fingerprint(identity), "number"
 	}
 	begun.Want = &want
+	begun.Passed = c.refused
 	begun = begun.plan(s.current(), c.mirrorPlan(m.p.name))
 	next, res, err := s.put(ctx, "create", cur, begun, append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID), drainedKey}, c.keyUses...)...)
 	if errors.Is(err, errChanged) {

@@ -23,6 +23,7 @@ type engine struct {
 	clock      clock
 	recent     recent
 	drained    *drainBoard
+	backlog    atomic.Pointer[Backlog] // as the last sweep saw it; nil before the first
 
 	reloading sync.Mutex              // one reload at a time: each is made from the one before
 	latest    atomic.Pointer[Service] // the generation in force

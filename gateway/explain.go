@@ -170,6 +170,9 @@ func unmatched(routes []Route, req RouteRequest) []Unmatched {
 		if because == "" {
 			break
 		}
+		if because == "tenant" {
+			continue // another tenant's
+		}
 		out = append(out, Unmatched{Route: r.Name, Because: because})
 	}
 	return out

@@ -53,7 +53,7 @@ func TestExplainShowsTheMomentAsItIs(t *testing.T) {
 		want := []string{
 			`route "all" "priority"`, `off null "card" "disabled"`, `plain null "card" "no_customer_reference"`, `alpha 1 "card" null`,
 			`tokens null null "unsupported_source"`, `beta 2 "card" null`,
-			`mirror beta "card" null`, `mirror tokens null "unsupported_source"`, `not others: tenant`, `not amex: brand`,
+			`mirror beta "card" null`, `mirror tokens null "unsupported_source"`, `not amex: brand`,
 		}
 		require.Equal(t, want, w.explains(t, in))
 

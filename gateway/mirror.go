@@ -190,6 +190,12 @@ func failedMirror(t Token, code normalize.Code, now time.Time) Token {
 	return Token{Provider: t.Provider, ProviderType: t.ProviderType, Status: normalize.StatusFailed, Code: code, SyncedAt: now}
 }
 
+// asMirror is the token as its instrument lists it.
+func asMirror(t Token) Token {
+	t.Role = normalize.RoleMirror
+	return t
+}
+
 // sameToken reports whether two tokens show callers the same.
 func sameToken(a, b Token) bool {
 	return a.Provider == b.Provider && a.Role == b.Role && a.Status == b.Status && a.ProviderStatus == b.ProviderStatus && a.Code == b.Code &&
@@ -355,6 +361,16 @@ func (v View) desired(b Behind) (*adapters.UpdateInput, normalize.UpdateInput) {
 		return nil, in
 	}
 	return &out, in
+}
+
+// since is what mirrors lack of a view, if they have what it was before. Of another card
+// they have no part: its expiry date is none of theirs.
+func (v View) since(before View) (what Behind, differs bool) {
+	what.Address = !reflect.DeepEqual(v.BillingAddress, before.BillingAddress)
+	if a, b := v.Card, before.Card; a != nil && b != nil && a.Last4 == b.Last4 && a.BIN == b.BIN {
+		what.Expiry = a.ExpYear != b.ExpYear || a.ExpMonth != b.ExpMonth
+	}
+	return what, what.Address || what.Expiry
 }
 
 // keeping is a view that a provider showed, without what it is behind by.

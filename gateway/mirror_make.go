@@ -39,7 +39,7 @@ func (c *creation) mirrorSources(primary string) map[string]normalize.Source {
 		}
 		facts := FactsOf(p.name, p.adapter, false)
 		for i, src := range c.in.Sources {
-			if facts.accepts(routeSource(src)) && !(src.OneTime() && spent[i]) {
+			if taken := src.OneTime() && spent[i]; !taken && facts.accepts(routeSource(src)) {
 				out[p.name], spent[i] = src, true
 				break
 			}
@@ -184,7 +184,8 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 		}
 		now := s.clock.at(s.now())
 		for record, res := range made {
-			if !res.token.pending() {
+			// Another request may have known better meanwhile.
+			if i := r.mirrorAt(record); i >= 0 && r.Tokens[i].pending() && !res.token.pending() {
 				r = r.withToken(record, res.token, now)
 			}
 		}
@@ -196,10 +197,10 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 	if err != nil {
 		return done, err
 	}
-	for _, res := range made {
-		if res.child != nil {
+	for record, res := range made {
+		if i := done.mirrorAt(record); res.child != nil && i >= 0 && sameToken(done.Tokens[i], asMirror(res.token)) {
 			s.attached(ctx, *res.child)
-		}
+		} // else the reconciler tells the instrument
 	}
 	return done, nil
 }

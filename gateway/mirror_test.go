@@ -130,7 +130,13 @@ func TestAChangeReachesEveryProvider(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, "Graz", live.Instrument.BillingAddress.City, "what the provider does not have yet is not taken back")
 
+				time.Sleep(3 * time.Second)
+				w.sweeps(t, 1)
+				lag := w.Backlog()
+				require.Equal(t, []int{1, 1, 1}, []int{lag.Waiting, lag.Due, lag.Behind})
+				require.Equal(t, 3*time.Second, lag.OldestLack.Truncate(time.Second))
 				w.sweeps(t, 10)
+				require.Zero(t, w.Backlog().Behind)
 				require.Nil(t, w.tokens(t, id)[away].Behind)
 				for _, f := range []*fake{up, down} {
 					for _, ins := range f.held {
@@ -142,6 +148,30 @@ func TestAChangeReachesEveryProvider(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestMirrorsFollowWhatThePrimaryShows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(mirroring)
+		made := w.stores(t, acme, mirrorInput(), "key").Instrument
+		w.a.change(made.ProviderTokens[0].References, func(ins *adapters.Instrument) { ins.Card.ExpYear = 2042 })
+		read, err := w.Get(t.Context(), acme, made.ID, false)
+		require.NoError(t, err)
+		require.Equal(t, 2042, read.Instrument.Card.ExpYear)
+		w.sweeps(t, 3)
+		for _, ins := range w.b.held {
+			require.Equal(t, 2042, ins.Card.ExpYear)
+		}
+		// The card was replaced there: its date is not the mirror's.
+		w.a.change(made.ProviderTokens[0].References, func(ins *adapters.Instrument) { ins.Card.ExpYear, ins.Card.Last4 = 2044, "0005" })
+		_, err = w.Get(t.Context(), acme, made.ID, false)
+		require.NoError(t, err)
+		w.sweeps(t, 3)
+		for _, ins := range w.b.held {
+			require.Equal(t, 2042, ins.Card.ExpYear)
+		}
+	})
 }
 
 func TestWhatAMirrorCannotDoIsShown(t *testing.T) {
@@ -306,4 +336,14 @@ func TestATokenThatBringsAnotherCardEndsItsMirrors(t *testing.T) {
 		require.Equal(t, 0, w.b.live(), "nobody can charge the old card")
 		require.Len(t, w.tokens(t, id), 1)
 	})
+}
+
+func TestAnOperationNamesWhoWasPassedOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(func(c *Config) { c.Providers[0].Disabled = true })
+	made := w.stores(t, acme, input("cus", card(visa)), "key")
+	op, err := w.Operation(t.Context(), acme, made.Instrument.ID)
+	require.NoError(t, err)
+	require.Equal(t, notSentAt("alpha", ReasonDisabled), op.Attempts[0])
+	require.Equal(t, normalize.Applied, op.Attempts[len(op.Attempts)-1].Outcome)
 }

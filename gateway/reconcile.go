@@ -57,12 +57,15 @@ func (s *Service) sweep(ctx context.Context, work *sync.WaitGroup) error {
 		return err
 	}
 	until, after := timeKey(now)+"~", "" // until: after every member of this moment
+	seen := Backlog{At: now}
+	defer func() { s.backlog.Store(&seen) }()
 	for range sweepPages {
 		members, err := s.store.Scan(ctx, indexDue, after, scanPage, false)
 		if err != nil {
 			return storeError("reconcile", err)
 		}
 		more := len(members) == scanPage
+		seen.Waiting += len(members)
 		due := slices.DeleteFunc(members, func(m string) bool { return m > until })
 		recs, err := s.loadMembers(ctx, "reconcile", due)
 		if err != nil {
@@ -70,6 +73,7 @@ func (s *Service) sweep(ctx context.Context, work *sync.WaitGroup) error {
 		}
 		for i, rec := range recs {
 			if rec != nil {
+				seen.add(rec.Record, now)
 				s.workOn(ctx, work, *rec, Member{indexDue, due[i]})
 			}
 		}

@@ -42,6 +42,7 @@ type Record struct {
 	DigestKey  string            `json:"digest_key,omitempty"`
 	Digest     map[string]string `json:"digest,omitempty"` // of the request, by member; see requestDigest
 	Attempts   []Attempt         `json:"attempts,omitempty"`
+	Passed     []AttemptView     `json:"passed,omitempty"`   // candidates that were not tried in the last run, with why
 	Tokens     []Token           `json:"tokens,omitempty"`   // the primary first
 	View       *View             `json:"view,omitempty"`     // the instrument as last seen; nil until completed
 	Answer     *Answer           `json:"answer,omitempty"`   // what the create was answered, for replay
@@ -277,7 +278,11 @@ func (r Record) changed(t Token, v View, now time.Time) (Record, error) {
 	if !reflect.DeepEqual(before, t) || !reflect.DeepEqual(*r.View, v) {
 		r = r.touched(now) // that it was looked at is no change
 	}
+	shown := *r.View
 	r.Tokens[i], r.View = t, &v
+	if what, differs := v.since(shown); differs && r.MirrorOf == "" && len(r.Tokens) > 1 {
+		r = r.behind(t.Provider, what, now) // mirrors follow the instrument, whoever changed it
+	}
 	return r, nil
 }
 

@@ -195,9 +195,15 @@ func (s *Service) updateElsewhere(
 			if !r.live() {
 				return r.refuse("update")
 			}
-			now := s.clock.at(s.now())
+			now, here := s.clock.at(s.now()), r.tokenAt(p.name)
+			if here < 0 {
+				return r.refuse("change a mirror it does not have")
+			}
+			lacked := r.Tokens[here].Behind
 			r, err := r.changed(r.primary(), r.View.patched(change, in), now)
-			return r.behind(p.name, changeOf(change, in), now), err
+			r = r.behind(p.name, changeOf(change, in), now)
+			r.Tokens[here].Behind = lacked // of this change it lacks nothing
+			return r.scheduled(), err
 		})
 		if storeErr != nil {
 			return after, afterEffect(storeErr)

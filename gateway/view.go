@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -128,7 +129,7 @@ func ETag(ins normalize.Instrument) string {
 // operation renders the record as the operation of its create.
 func (r Record) operation() Operation {
 	op := Operation{
-		Object: "operation", ID: r.ID, State: r.State, Outcome: r.outcome(), Attempts: r.attemptViews(),
+		Object: "operation", ID: r.ID, State: r.State, Outcome: r.outcome(), Attempts: slices.Concat(r.Passed, r.attemptViews()),
 		Advice: r.advice(), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	switch {
