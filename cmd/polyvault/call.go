@@ -78,6 +78,14 @@ func (t *caller) do(c call) answer {
 	return a
 }
 
+// once makes a call, and fails unless missing, which says what its answer lacks, returns "".
+func (t *caller) once(c call, missing func(answer) string) {
+	a := t.do(c)
+	if t.err == nil {
+		t.err = lacks(c, missing(a))
+	}
+}
+
 // patience is how long [caller.until] waits. Nothing of the tour takes half of it.
 const patience = 10 * time.Second
 

@@ -125,3 +125,11 @@ func TestTheStatusLineTellsTheStory(t *testing.T) {
 	h := http.Header{"Age": {"7"}, "Gateway-Stale": {"true"}, "Gateway-Provider": {"p"}, "Date": {time.Now().String()}}
 	require.Equal(t, "200 OK  Gateway-Provider: p  Gateway-Stale: true  Age: 7", statusLine(200, h))
 }
+
+func TestOnceTakesTheFirstAnswer(t *testing.T) {
+	t.Parallel()
+	c, out := callerAt(t, t.Context())
+	c.once(call{method: "GET", path: "/x", want: 200, show: "n"}, third)
+	require.EqualError(t, c.err, "GET /x: it is not the third")
+	require.Contains(t, out.String(), `{"n": 1}`)
+}

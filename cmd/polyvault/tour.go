@@ -108,13 +108,17 @@ func (t *tour) create(key, customer, source, provider string) answer {
 }
 
 // explain asks what a create with a card from the US would do now. wants are the
-// candidates, in order, as [candidate] puts them; it waits until they are these.
-func (t *tour) explain(wants ...string) {
-	t.until(call{
+// candidates, in order, as [candidate] puts them. ask is [caller.once], or
+// [caller.until] where it takes a while until they are these.
+func (t *tour) explain(ask asking, wants ...string) {
+	ask(call{
 		method: "POST", path: "/v1/routes/explain", body: `{"country":"US","source_types":["card"]}`,
 		want: 200, show: "route candidates[provider,place,reason]",
 	}, wantCandidates(wants))
 }
+
+// asking is how a question is asked: once, or until the answer is right.
+type asking = func(c call, missing func(answer) string)
 
 // wantCandidates says what is wrong with the candidates of an answer; "" if nothing is.
 func wantCandidates(wants []string) func(answer) string {

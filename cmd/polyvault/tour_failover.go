@@ -5,7 +5,7 @@ import "slices"
 // failOver takes the first provider of the route down.
 func (t *tour) failOver() {
 	t.say("Where would a card from the US go?")
-	t.explain("cybersource-us", "rebilly-main")
+	t.explain(t.once, "cybersource-us", "rebilly-main")
 
 	t.say("CyberSource goes down: its stand-in's listener is closed. The card is stored at the route's next provider.")
 	t.takeDown(t.d.cybersource)
@@ -17,16 +17,16 @@ func (t *tour) failOver() {
 	t.say("Two more cards: with the third failure in a row CyberSource's breaker opens, and it is not even tried.")
 	t.create("order-6", "cus-78", tourVisa, "rebilly-main")
 	t.create("order-7", "cus-79", tourAmex, "rebilly-main")
-	t.explain("cybersource-us: breaker_open", "rebilly-main")
+	t.explain(t.once, "cybersource-us: breaker_open", "rebilly-main")
 
 	t.readWhileDown()
 
 	t.say("The payment service asks again, and is sent to the mirror.")
-	t.resolved("USD", []string{"bigcommerce-main: healthy"}, []string{"cybersource-us: breaker_open"})
+	t.resolved(t.once, "USD", []string{"bigcommerce-main: healthy"}, []string{"cybersource-us: breaker_open"})
 
 	t.say("CyberSource comes back. The gateway's own probe notices, before a customer's card finds out.")
 	t.bringBack(t.d.cybersource)
-	t.explain("cybersource-us", "rebilly-main")
+	t.explain(t.until, "cybersource-us", "rebilly-main")
 	t.create("order-8", "cus-80", tourVisa, "cybersource-us")
 
 	t.say("Reads are live again, and the card can be charged there.")
@@ -34,7 +34,7 @@ func (t *tour) failOver() {
 		method: "GET", path: "/v1/instruments/" + t.visa, want: 200,
 		header: map[string]string{"Gateway-Provider": "cybersource-us", "Gateway-Stale": ""}, show: "id status",
 	}, nil)
-	t.resolved("USD", []string{"cybersource-us: healthy", "bigcommerce-main: healthy"}, nil)
+	t.resolved(t.until, "USD", []string{"cybersource-us: healthy", "bigcommerce-main: healthy"}, nil)
 }
 
 // readWhileDown reads what the provider holds that is down.

@@ -8,16 +8,16 @@ import (
 // resolve asks where an instrument can be charged while all is well.
 func (t *tour) resolve() {
 	t.say("A payment service wants to charge in USD: the candidates, best first, with what each provider's own payment call needs.")
-	t.resolved("USD", []string{"cybersource-us: healthy", "bigcommerce-main: healthy"}, nil)
+	t.resolved(t.once, "USD", []string{"cybersource-us: healthy", "bigcommerce-main: healthy"}, nil)
 
 	t.say("In EUR: the account at BigCommerce does not take that, as its configuration says.")
-	t.resolved("EUR", []string{"cybersource-us: healthy"}, []string{"bigcommerce-main: currency_not_supported"})
+	t.resolved(t.once, "EUR", []string{"cybersource-us: healthy"}, []string{"bigcommerce-main: currency_not_supported"})
 }
 
-// resolved resolves the mirrored instrument until the candidates, and what is left
-// out, are as wanted.
-func (t *tour) resolved(currency string, candidates, excluded []string) {
-	t.until(call{
+// resolved resolves the mirrored instrument, and checks the candidates and what is
+// left out.
+func (t *tour) resolved(ask asking, currency string, candidates, excluded []string) {
+	ask(call{
 		method: "POST", path: "/v1/instruments/" + t.master + "/resolve", body: fmt.Sprintf(`{"currency":%q}`, currency),
 		want: 200, show: "candidates[provider,role,health,charge] excluded[provider,role,reason]",
 	}, func(a answer) string {

@@ -9,14 +9,14 @@ import (
 func (t *tour) switchRoute() {
 	t.say("The configuration in force is the first one, and a card from the US goes to CyberSource.")
 	t.generation(1)
-	t.explain("cybersource-us", "rebilly-main")
+	t.explain(t.once, "cybersource-us", "rebilly-main")
 
 	t.say("Edit the file: Rebilly first. No restart, no signal, and no call.")
 	t.reorder("cybersource-us", "rebilly-main")
 	t.generation(2)
 
 	t.say("The same question, and the same request: another provider.")
-	t.explain("rebilly-main", "cybersource-us")
+	t.explain(t.once, "rebilly-main", "cybersource-us")
 	t.create("order-11", "cus-83", tourVisa, "rebilly-main")
 
 	t.say("What was stored before the switch stays where it is.")
