@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,13 +14,15 @@ import (
 // call is one request of the tour, and what its answer must be.
 type call struct {
 	method, path string
+	base         string // the server, if it is not the gateway
+	auth         string // "Header: value", in place of the gateway's API key
 	key          string // Idempotency-Key
 	ifNoneMatch  string
 	body         string
 	want         int               // status; 0 for 200 or 201
 	header       map[string]string // of the answer
 	member       map[string]any    // of the answer's top level
-	show         string            // the top-level members to print, separated by spaces
+	show         string            // what to print of the answer: see [printer.show]
 }
 
 // answer is a response with its body decoded.
@@ -34,22 +36,7 @@ type answer struct {
 func (a answer) id() string { return text(a.body, "id") }
 
 // list returns a member that is a list of objects.
-func (a answer) list(name string) []map[string]any {
-	items, _ := a.body[name].([]any)
-	var out []map[string]any
-	for _, item := range items {
-		if m, ok := item.(map[string]any); ok {
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
-// text returns a member that is a string; "" if it is none.
-func text(m map[string]any, name string) string {
-	s, _ := m[name].(string)
-	return s
-}
+func (a answer) list(name string) []map[string]any { return objects(a.body, name) }
 
 // caller makes calls and prints them. After the first error it does nothing more.
 type caller struct {
@@ -59,6 +46,13 @@ type caller struct {
 	client *http.Client
 	out    *printer
 	err    error
+	said   []saying
+}
+
+// saying is a part of a body that is printed once; after that its short form is.
+type saying struct {
+	long, short string
+	told        bool
 }
 
 func newCaller(ctx context.Context, base, apiKey string, out *printer) *caller {
@@ -73,21 +67,89 @@ func (t *caller) do(c call) answer {
 	if t.err != nil {
 		return answer{}
 	}
-	t.out.printf("  > %s %s%s\n", c.method, c.path, c.headers())
-	if c.body != "" {
-		t.out.printf("    %s\n", c.body)
-	}
+	t.announce(c)
 	a, err := t.send(c)
 	if err != nil {
 		t.err = err
 		return answer{}
 	}
-	t.out.printf("  < %s\n", statusLine(a.status, a.header))
-	if c.show != "" {
-		t.out.printf("    %s\n", oneLine(a.body, strings.Fields(c.show)...))
-	}
+	t.tell(c, a)
 	t.err = c.check(a)
 	return a
+}
+
+// once makes a call, and fails unless missing, which says what its answer lacks, returns "".
+func (t *caller) once(c call, missing func(answer) string) {
+	a := t.do(c)
+	if t.err == nil {
+		t.err = lacks(c, missing(a))
+	}
+}
+
+// patience is how long [caller.until] waits. Nothing of the tour takes half of it.
+const patience = 10 * time.Second
+
+// until makes a call again and again until its answer is as it must be and missing,
+// unless it is nil, returns "". It prints the call, and the last answer.
+func (t *caller) until(c call, missing func(answer) string) {
+	if t.err != nil {
+		return
+	}
+	t.announce(c)
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	for {
+		a, err := t.send(c)
+		if err == nil {
+			err = c.check(a)
+		}
+		if err == nil && missing != nil {
+			err = lacks(c, missing(a))
+		}
+		if err == nil {
+			t.tell(c, a)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.err = err
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// lacks is the error of an answer that lacks something; nil if that is "".
+func lacks(c call, what string) error {
+	if what == "" {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %s", c.method, c.path, what)
+}
+
+// announce prints a call.
+func (t *caller) announce(c call) {
+	t.out.printf("  > %s %s%s%s\n", c.method, c.base, c.path, c.headers())
+	if c.body != "" {
+		t.out.printf("    %s\n", t.shortened(c.body))
+	}
+}
+
+// tell prints an answer.
+func (t *caller) tell(c call, a answer) {
+	t.out.printf("  < %s\n", statusLine(a.status, a.header))
+	t.out.show(a.body, c.show)
+}
+
+// shortened is a body without what was printed in full before.
+func (t *caller) shortened(body string) string {
+	for i, s := range t.said {
+		if s.told {
+			body = strings.ReplaceAll(body, s.long, s.short)
+		}
+		t.said[i].told = s.told || strings.Contains(body, s.long)
+	}
+	return body
 }
 
 func (c call) headers() string {
@@ -102,11 +164,12 @@ func (c call) headers() string {
 }
 
 func (t *caller) send(c call) (answer, error) {
-	req, err := http.NewRequestWithContext(t.ctx, c.method, t.base+c.path, strings.NewReader(c.body))
+	req, err := http.NewRequestWithContext(t.ctx, c.method, cmp.Or(c.base, t.base)+c.path, strings.NewReader(c.body))
 	if err != nil {
 		return answer{}, err
 	}
-	req.Header.Set("Authorization", "Bearer "+t.apiKey)
+	name, value, _ := strings.Cut(cmp.Or(c.auth, "Authorization: Bearer "+t.apiKey), ": ")
+	req.Header.Set(name, value)
 	if c.body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -149,46 +212,4 @@ func (c call) check(a answer) error {
 		}
 	}
 	return nil
-}
-
-// oneLine is JSON of some members of m, in the order of names.
-func oneLine(m map[string]any, names ...string) string {
-	var b bytes.Buffer
-	for _, name := range names {
-		v, ok := m[name]
-		if !ok {
-			continue
-		}
-		value, err := json.Marshal(brief(v))
-		if err != nil {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%q: %s", name, value)
-	}
-	return "{" + b.String() + "}"
-}
-
-// brief leaves out what is empty, so that a line shows what there is.
-func brief(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := map[string]any{}
-		for name, member := range v {
-			if member != nil && member != "" {
-				out[name] = brief(member)
-			}
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = brief(item)
-		}
-		return out
-	default:
-		return v
-	}
 }

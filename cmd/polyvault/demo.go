@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -155,70 +151,6 @@ func (d *demo) close(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
-
-// configFile is where the demo's configuration is.
-func (d *demo) configFile() string { return filepath.Join(d.folder, "polyvault.yaml") }
-
-// writeConfig writes the configuration with a given order of providers for cards
-// from the US.
-func (d *demo) writeConfig(cardProviders []string) error {
-	keyFile := filepath.Join(d.folder, "reference.key")
-	if _, err := os.Stat(keyFile); errors.Is(err, os.ErrNotExist) {
-		b := make([]byte, 32)
-		_, _ = rand.Read(b) // never fails: it ends the process instead
-		if err := os.WriteFile(keyFile, []byte(base64.StdEncoding.EncodeToString(b)), 0o600); err != nil {
-			return err
-		}
-	}
-	text := fmt.Sprintf(demoConfig, d.folder, keyLine("demo", d.key, scopeNames()), d.cybersource.url(), d.rebilly.url(), d.bigcommerce.url(),
-		cardProviders[0], cardProviders[1])
-	return wholeFile(d.configFile(), func(w io.Writer) error {
-		_, err := io.WriteString(w, text)
-		return err
-	})
-}
-
-const demoConfig = `admin_listen: ""
-store:
-  bolt: {path: %s/polyvault.db}
-keys:
-  reference: file:reference.key
-tenants:
-  - name: demo
-    accept_raw_card: true
-    api_keys:
-      %s
-providers:
-  - name: cybersource-us
-    type: cybersource
-    config:
-      base_url: %s
-      merchant_id: ` + cybersourcetest.DefaultMerchantID + `
-      key_id: ` + cybersourcetest.DefaultKeyID + `
-      shared_secret: ` + cybersourcetest.DefaultSharedSecret + `
-  - name: rebilly-main
-    type: rebilly
-    config:
-      base_url: %s
-      organization_id: ` + rebillytest.Organization + `
-      api_key: ` + rebillytest.SecretKey + `
-  - name: bigcommerce-main
-    type: bigcommerce
-    config:
-      base_url: %s
-      store_hash: ` + bigcommercetest.DefaultStoreHash + `
-      access_token: ` + bigcommercetest.DefaultAccessToken + `
-routes:
-  - name: vaulted
-    match: {source: [vaulted_token]}
-    providers: [bigcommerce-main]
-  - name: us-cards
-    match: {country: [US]}
-    providers: [%s, %s]
-  - name: default
-    providers: [rebilly-main]
-insecure_providers: true
-`
 
 // introduce prints what a newcomer needs.
 func (d *demo) introduce(out *printer) {
