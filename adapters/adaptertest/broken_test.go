@@ -422,7 +422,7 @@ func (w *wide) DeleteVault(ctx context.Context, ref normalize.References) error 
 	return w.Delete(ctx, ref)
 }
 
-func (w *wide) Charge(ref normalize.References, t normalize.Type) map[string]any {
+func (w *wide) Charge(ref normalize.References, t normalize.Type) any {
 	return map[string]any{"card": ref["card"], "type": t}
 }
 

@@ -90,7 +90,7 @@ func newSwitching(t *testing.T) *switching {
 	s.g.Kill()
 	text, err := os.ReadFile(s.g.config)
 	require.NoError(t, err)
-	head, tail, found := strings.Cut(string(text), "routes:\n")
+	head, tail, found := strings.Cut(string(text), "routes:")
 	require.True(t, found)
 	_, tail, found = strings.Cut(tail, "insecure_providers:")
 	require.True(t, found)
