@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -185,7 +187,7 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 		now := s.clock.at(s.now())
 		for record, res := range made {
 			if !res.token.pending() {
-				r = r.withToken(record, res.token, now)
+				r = s.defaultToo(r.withToken(record, res.token, now), res.child, now)
 			}
 		}
 		if r.unanswered() {
@@ -202,6 +204,23 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 		}
 	}
 	return done, nil
+}
+
+// defaultToo marks a mirror that is not the customer's default at its provider though
+// its instrument is: a gateway that died had stored it, and not made it the default.
+// child is the mirror's record; nil if it is not stored.
+func (s *Service) defaultToo(r Record, child *stored, now time.Time) Record {
+	if child == nil || !r.live() || !child.live() || !r.View.Default || child.View.Default {
+		return r
+	}
+	p := s.providers[child.primary().Provider]
+	if p == nil || r.mirrorAt(child.ID) < 0 {
+		return r
+	}
+	if _, ok := p.adapter.(adapters.DefaultSetter); !ok {
+		return r // there are no defaults at the provider
+	}
+	return r.behindAt(p.name, Behind{Default: true}, now)
 }
 
 // attached notes in a mirror's record that its instrument knows it. It is only a

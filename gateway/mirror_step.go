@@ -41,7 +41,8 @@ func (s *Service) attach(ctx context.Context, child stored) (stored, error) {
 			if !r.live() || !r.hasRoomFor(child.Record) {
 				return r, errChanged
 			}
-			return r.withChild(child.Record, s.clock.at(s.now())).scheduled(), nil
+			now := s.clock.at(s.now())
+			return s.defaultToo(r.withChild(child.Record, now), &child, now).scheduled(), nil
 		})
 		if err != nil {
 			return child, err // looked at again, as it is then
@@ -178,7 +179,8 @@ func (s *Service) endPending(ctx context.Context, cur stored, t Token) (stored, 
 		if i := r.mirrorAt(t.Record); !r.live() || i < 0 || !r.Tokens[i].pending() {
 			return r.scheduled(), nil
 		}
-		return r.withToken(t.Record, res.token, s.clock.at(s.now())).scheduled(), nil
+		now := s.clock.at(s.now())
+		return s.defaultToo(r.withToken(t.Record, res.token, now), res.child, now).scheduled(), nil
 	})
 	if err == nil && res.child != nil {
 		s.attached(ctx, *res.child)
