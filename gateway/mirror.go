@@ -172,12 +172,16 @@ func (r Record) withToken(record string, t Token, now time.Time) Record {
 	if t.Behind != nil && t.Behind.Delete != "" {
 		t.Status = before.Status // it is on its way out, whatever the provider shows
 	}
+	if before.Status == normalize.StatusFailed && t.Status == normalize.StatusActive {
+		// Nobody told it of changes since.
+		t.Behind = t.Behind.plus(Behind{Address: true, Expiry: true}, now)
+	}
 	before.SyncedAt, before.Version = t.SyncedAt, t.Version
 	if r.Tokens = slices.Clone(r.Tokens); !sameToken(before, t) {
 		r = r.touched(now)
 	}
 	r.Tokens[i] = t
-	return r
+	return r.scheduled()
 }
 
 // mirrorAt is the place of the token that a record stores; -1 if there is none.
