@@ -212,6 +212,38 @@ func (r Record) behind(made string, what Behind, now time.Time) Record {
 	return r.scheduled()
 }
 
+// catchingUp is the record while what a provider was behind by has been changed there
+// again: what it shows of that now is the instrument's.
+func (r Record) catchingUp(provider string, what Behind) Record {
+	if i := r.tokenAt(provider); i >= 0 && r.Tokens[i].Behind != nil {
+		b := *r.Tokens[i].Behind
+		b.Address, b.Expiry, b.Default = b.Address && !what.Address, b.Expiry && !what.Expiry, b.Default && !what.Default
+		r.Tokens = slices.Clone(r.Tokens)
+		r.Tokens[i].Behind = &b
+	}
+	return r
+}
+
+// behindAgain leaves a provider behind by what it was before, after something was
+// changed there. An earlier value of the same may be on its way to it, and come last:
+// it is given the new one once more.
+func (r Record) behindAgain(provider string, before Record, what Behind, now time.Time) Record {
+	i, was := r.tokenAt(provider), (*Behind)(nil)
+	if j := before.tokenAt(provider); j >= 0 {
+		was = before.Tokens[j].Behind
+	}
+	if i < 0 || was == nil {
+		return r
+	}
+	if was.Address && what.Address || was.Expiry && what.Expiry || was.Default && what.Default {
+		was = was.plus(Behind{}, now)
+		was.Unsure = true
+	}
+	r.Tokens = slices.Clone(r.Tokens)
+	r.Tokens[i].Behind = was
+	return r.scheduled()
+}
+
 // inStep takes off what a provider was behind by, unless more was changed meanwhile.
 func (r Record) inStep(provider string, rev uint64) Record {
 	if i := r.tokenAt(provider); i >= 0 && r.Tokens[i].Behind != nil && r.Tokens[i].Behind.Rev == rev {

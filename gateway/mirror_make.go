@@ -36,8 +36,8 @@ func (c *creation) mirrorSources(primary string) map[string]normalize.Source {
 	}
 	for _, cand := range c.decision.MirrorsOf(primary) {
 		p := c.s.providers[cand.Provider]
-		if p == nil || cand.Reason != "" {
-			continue
+		if p == nil || cand.Reason != "" && cand.Reason != ReasonDisabled && cand.Reason != ReasonDrained {
+			continue // what takes none now is to show as a mirror that failed
 		}
 		facts := FactsOf(p.name, p.adapter, false)
 		for i, src := range c.in.Sources {

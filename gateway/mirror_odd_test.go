@@ -317,3 +317,104 @@ func TestAMirrorWhoseProviderIsNotConfigured(t *testing.T) {
 		require.Empty(t, w.store.indexes[indexDue])
 	})
 }
+
+// The primary was away, and is back before anybody has brought it in step. What is
+// changed then is what the instrument and both providers have in the end.
+func TestAChangeWhileThePrimaryIsBehind(t *testing.T) {
+	t.Parallel()
+	for name, second := range map[string]normalize.UpdateInput{
+		"the same members":    {BillingAddress: normalize.AddressPatch{"city": new("Wels")}, ExpYear: new(2041)},
+		"the address":         {BillingAddress: normalize.AddressPatch{"city": new("Wels")}},
+		"the address is gone": {ClearBillingAddress: true},
+		"the expiry date":     {ExpYear: new(2041)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(mirroring)
+				id := w.stores(t, acme, mirrorInput(), "key").Instrument.ID
+				w.a.will("update", step{err: failure(normalize.ProviderUnavailable, normalize.NotSent)})
+				_, err := w.Update(t.Context(), acme, id, normalize.UpdateInput{BillingAddress: normalize.AddressPatch{"city": new("Graz")}, ExpYear: new(2040)})
+				require.NoError(t, err)
+				after, err := w.Update(t.Context(), acme, id, second)
+				require.NoError(t, err)
+				city, year := "Graz", 2040
+				if second.BillingAddress != nil {
+					city = "Wels"
+				}
+				if second.ClearBillingAddress {
+					city = ""
+				}
+				if second.ExpYear != nil {
+					year = 2041
+				}
+				is := func(who string, a *normalize.Address, c *normalize.Card) {
+					t.Helper()
+					if a == nil {
+						a = new(normalize.Address)
+					}
+					require.Equal(t, []any{city, year}, []any{a.City, c.ExpYear}, who)
+				}
+				is("answer", after.Instrument.BillingAddress, after.Instrument.Card)
+				w.sweeps(t, 10)
+				for who, f := range map[string]*fake{"alpha": w.a, "beta": w.b} {
+					for _, ins := range f.held {
+						is(who, ins.BillingAddress, ins.Card)
+					}
+				}
+				got := w.stored(t, id)
+				is("record", got.BillingAddress, got.Card)
+			})
+		})
+	}
+}
+
+// A mirror whose provider takes nothing now is not there, and that it is not there shows.
+func TestAMirrorAtADrainedProviderIsShownAsFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for name, edit := range map[string]func(*Config){
+			"disabled": func(c *Config) { c.Providers[1].Disabled = true },
+			"drained":  func(*Config) {},
+		} {
+			w := newWorld(mirroring, edit)
+			if name == "drained" {
+				_, err := w.Drain(t.Context(), "beta", "ops", normalize.DrainInput{})
+				require.NoError(t, err)
+			}
+			made := w.stores(t, acme, mirrorInput(), "key").Instrument
+			require.Len(t, made.ProviderTokens, 2, name)
+			code := map[string]normalize.Code{"disabled": normalize.NoEligibleProvider, "drained": normalize.ProviderUnavailable}[name]
+			require.Equal(t, []any{normalize.StatusFailed, code}, []any{made.ProviderTokens[1].Status, made.ProviderTokens[1].Code})
+			require.Equal(t, []int{1, 0}, []int{w.a.live(), w.b.live()})
+			w.sweeps(t, 3)
+			require.Empty(t, w.store.indexes[indexDue])
+		}
+	})
+}
+
+// Many are deleted at once, and none is left at a mirror.
+func TestABulkDeletionReachesEveryMirror(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(mirroring)
+		var items []ImportItem
+		for _, number := range []string{visa, mastercard, amex} {
+			items = append(items, ImportItem{Key: number[:4], Input: input("cus", card(number))})
+		}
+		var ids []string
+		for _, res := range w.Import(t.Context(), acme, items) {
+			require.NoError(t, res.Err)
+			require.Len(t, res.Created.Instrument.ProviderTokens, 2)
+			ids = append(ids, res.Created.Instrument.ID)
+		}
+		require.Equal(t, []int{3, 3}, []int{w.a.live(), w.b.live()})
+		w.b.will("delete", step{err: failure(normalize.ProviderTimeout, normalize.Unknown)})
+		for _, res := range w.BulkDelete(t.Context(), acme, ids, ScopeProvider) {
+			require.NoError(t, res.Err)
+		}
+		w.sweeps(t, 10)
+		require.Equal(t, []int{0, 0}, []int{w.a.live(), w.b.live()})
+		require.Empty(t, w.store.indexes[indexDue])
+	})
+}

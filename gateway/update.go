@@ -104,12 +104,17 @@ func (s *Service) update(ctx context.Context, cur stored, in normalize.UpdateInp
 		return cur, gone("update", err)
 	}
 	after, storeErr := s.change(ctx, "update", cur, func(r Record) (Record, error) {
-		before := r.View
-		r, err := s.updated(r, p, ins, atProvider, in)
-		if err == nil && len(r.Tokens) > 1 {
-			r = r.mirrorsBehind(p.name, *before, atProvider, in, s.clock.at(s.now()))
+		before, now := r.View, s.clock.at(s.now())
+		what := changeOf(atProvider, in)
+		what.Expiry = what.Expiry || in.Source != nil
+		after, err := s.updated(r.catchingUp(p.name, what), p, ins, atProvider, in)
+		if err != nil {
+			return r, err
 		}
-		return r, err
+		if after = after.behindAgain(p.name, r, what, now); len(after.Tokens) > 1 {
+			after = after.mirrorsBehind(p.name, *before, atProvider, in, now)
+		}
+		return after, nil
 	})
 	if err != nil {
 		return after, gone("update", err)
@@ -196,8 +201,9 @@ func (s *Service) updateElsewhere(
 				return r.refuse("update")
 			}
 			now := s.clock.at(s.now())
-			r, err := r.changed(r.primary(), r.View.patched(change, in), now)
-			return r.behind(p.name, changeOf(change, in), now), err
+			what := changeOf(change, in)
+			after, err := r.changed(r.primary(), r.View.patched(change, in), now)
+			return after.behindAgain(p.name, r, what, now).behind(p.name, what, now), err
 		})
 		if storeErr != nil {
 			return after, afterEffect(storeErr)

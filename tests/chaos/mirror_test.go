@@ -1,10 +1,12 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,6 +70,11 @@ func newMirrored(t *testing.T, p pair) *mirrored {
 	if p.store == "redis" {
 		store = fmt.Sprintf(`redis: {url: "redis://%s/0", durability: dev}`, redistest.Start(t))
 	}
+	return newMirroredOver(t, p, store)
+}
+
+func newMirroredOver(t *testing.T, p pair, store string) *mirrored {
+	t.Helper()
 	w := &mirrored{world: newWorldIn(t, 0, store), pair: p, doors: map[string]*door{}}
 	shape := fmt.Sprintf("timeout: 500ms\n    breaker: {consecutive_failures: %d, min_requests: 1000, open_for: 500ms, open_for_max: 500ms}", tripsAfter)
 	own := settings{
@@ -379,5 +386,43 @@ func TestAMirrorWhoseGatewayIsKilled(t *testing.T) {
 			eventually(t, 10*time.Second, "they are in step", func() bool { _, ok := w.drift(t); return ok })
 			t.Logf("%s: killed after the mirror was stored: one live instrument at each", p)
 		})
+	}
+}
+
+// A store that lost everything is rebuilt from a backup: the mirrors are where they
+// were, and what one of them was behind by reaches it then.
+func TestABackupKeepsMirrors(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	p := pair{cybersource, rebilly, "redis"}
+	w := newMirroredOver(t, p, fmt.Sprintf(`redis: {url: "redis://%s/0", durability: dev}`, redis))
+	w.stores(t)
+	w.takeDown(t, p.mirror, goneAway)
+	c := change{city: "Graz", month: 3, year: 2035}
+	require.Equal(t, 1, w.changes(t, c, p.primary))
+	before := w.tokens(t)
+	require.NotNil(t, before[1].Behind)
+	backup := filepath.Join(t.TempDir(), "backup.pvb")
+	w.command(t, w.g, "backup", "--out", backup)
+	w.g.Kill()
+	onBolt := fmt.Sprintf("bolt: {path: %s}", filepath.Join(t.TempDir(), "polyvault.db"))
+	raw, err := os.ReadFile(w.g.config)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(w.g.config, bytes.Replace(raw, []byte(w.store), []byte(onBolt), 1), 0o600))
+	w.command(t, w.g, "restore", backup)
+	w.run(t, w.g)
+
+	for i, token := range w.tokens(t) {
+		require.Equal(t, []any{before[i].Provider, before[i].Role, before[i].Status, before[i].References},
+			[]any{token.Provider, token.Role, token.Status, token.References})
+	}
+	require.NotNil(t, w.behind(t, p.mirror))
+	etag := w.g.send(t.Context(), "acme0000", http.MethodGet, w.path+"?read=stored", "", nil).header.Get("ETag")
+	w.bringBack(t, p.mirror, goneAway)
+	w.agree(t, p.mirror, c, etag)
+	again := w.g.create(t.Context(), "mirrored", create(1, p.primary))
+	require.Equal(t, []any{http.StatusCreated, w.id}, []any{again.status, again.str("id")}, "%s", again.raw)
+	for _, name := range []string{p.primary, p.mirror} {
+		require.Len(t, w.live(t, name), 1, name)
 	}
 }
