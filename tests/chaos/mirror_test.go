@@ -408,7 +408,7 @@ func TestABackupKeepsMirrors(t *testing.T) {
 	onBolt := fmt.Sprintf("bolt: {path: %s}", filepath.Join(t.TempDir(), "polyvault.db"))
 	raw, err := os.ReadFile(w.g.config)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(w.g.config, bytes.Replace(raw, []byte(w.store), []byte(onBolt), 1), 0o600))
+	require.NoError(t, os.WriteFile(w.g.config, bytes.Replace(raw, []byte(w.world.store), []byte(onBolt), 1), 0o600))
 	w.command(t, w.g, "restore", backup)
 	w.run(t, w.g)
 
