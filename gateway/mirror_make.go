@@ -41,7 +41,7 @@ func (c *creation) mirrorSources(primary string) map[string]normalize.Source {
 		}
 		facts := FactsOf(p.name, p.adapter, false)
 		for i, src := range c.in.Sources {
-			if facts.accepts(routeSource(src)) && !(src.OneTime() && spent[i]) {
+			if facts.accepts(routeSource(src)) && (!src.OneTime() || !spent[i]) {
 				out[p.name], spent[i] = src, true
 				break
 			}
