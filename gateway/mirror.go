@@ -172,10 +172,6 @@ func (r Record) withToken(record string, t Token, now time.Time) Record {
 	if t.Behind != nil && t.Behind.Delete != "" {
 		t.Status = before.Status // it is on its way out, whatever the provider shows
 	}
-	if before.Status == normalize.StatusFailed && t.Status == normalize.StatusActive {
-		// Nobody told it of changes since.
-		t.Behind = t.Behind.plus(Behind{Address: true, Expiry: true}, now)
-	}
 	before.SyncedAt, before.Version = t.SyncedAt, t.Version
 	if r.Tokens = slices.Clone(r.Tokens); !sameToken(before, t) {
 		r = r.touched(now)
@@ -237,7 +233,8 @@ func (r Record) behindAgain(provider string, before Record, what Behind, now tim
 	}
 	if was.Address && what.Address || was.Expiry && what.Expiry || was.Default && what.Default {
 		was = was.plus(Behind{}, now)
-		was.Unsure = true
+		moved := Behind{Address: what.Address, Expiry: what.Expiry}.without(*r.View, *before.View)
+		was.Unsure = was.Unsure || moved.Address || moved.Expiry
 	}
 	r.Tokens = slices.Clone(r.Tokens)
 	r.Tokens[i].Behind = was

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -187,7 +188,7 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 		now := s.clock.at(s.now())
 		for record, res := range made {
 			if !res.token.pending() {
-				r = s.defaultToo(r.withToken(record, res.token, now), res.child, now)
+				r = s.lacking(r.withToken(record, res.token, now), r, res.child, now)
 			}
 		}
 		if r.unanswered() {
@@ -206,21 +207,30 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 	return done, nil
 }
 
-// defaultToo marks a mirror that is not the customer's default at its provider though
-// its instrument is: a gateway that died had stored it, and not made it the default.
-// child is the mirror's record; nil if it is not stored.
-func (s *Service) defaultToo(r Record, child *stored, now time.Time) Record {
-	if child == nil || !r.live() || !child.live() || !r.View.Default || child.View.Default {
+// lacking marks what a mirror that was found late does not have of its instrument. A
+// gateway that died had stored it, and not made it the customer's default; or it was
+// given up before, and nobody told it of changes. child is the mirror's record, nil if
+// it is not stored; before is the instrument's without it.
+func (s *Service) lacking(r, before Record, child *stored, now time.Time) Record {
+	if child == nil || !r.live() || !child.live() || r.mirrorAt(child.ID) < 0 {
 		return r
 	}
+	var what Behind
 	p := s.providers[child.primary().Provider]
-	if p == nil || r.mirrorAt(child.ID) < 0 {
+	if p != nil && r.View.Default && !child.View.Default {
+		_, what.Default = p.adapter.(adapters.DefaultSetter)
+	}
+	if i := before.mirrorAt(child.ID); i < 0 || before.Tokens[i].Status == normalize.StatusFailed {
+		changed := Behind{Address: true, Expiry: true}.without(*r.View, *child.View)
+		what.Address, what.Expiry = changed.Address, changed.Expiry
+	}
+	if what == (Behind{}) {
 		return r
 	}
-	if _, ok := p.adapter.(adapters.DefaultSetter); !ok {
-		return r // there are no defaults at the provider
-	}
-	return r.behindAt(p.name, Behind{Default: true}, now)
+	r.Tokens = slices.Clone(r.Tokens)
+	t := &r.Tokens[r.mirrorAt(child.ID)]
+	t.Behind = t.Behind.plus(what, now)
+	return r.scheduled()
 }
 
 // attached notes in a mirror's record that its instrument knows it. It is only a

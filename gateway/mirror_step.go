@@ -42,7 +42,7 @@ func (s *Service) attach(ctx context.Context, child stored) (stored, error) {
 				return r, errChanged
 			}
 			now := s.clock.at(s.now())
-			return s.defaultToo(r.withChild(child.Record, now), &child, now).scheduled(), nil
+			return s.lacking(r.withChild(child.Record, now), r, &child, now).scheduled(), nil
 		})
 		if err != nil {
 			return child, err // looked at again, as it is then
@@ -184,7 +184,7 @@ func (s *Service) endPending(ctx context.Context, cur stored, t Token) (stored, 
 			return r.scheduled(), nil
 		}
 		now := s.clock.at(s.now())
-		return s.defaultToo(r.withToken(t.Record, res.token, now), res.child, now).scheduled(), nil
+		return s.lacking(r.withToken(t.Record, res.token, now), r, res.child, now).scheduled(), nil
 	})
 	if err == nil && res.child != nil {
 		s.attached(ctx, *res.child)
