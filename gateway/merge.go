@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/polyvault/polyvault/normalize"
 )
 
 // A restore meets two states of one record: the store's and a file's. Mostly one
@@ -41,7 +43,7 @@ func merged(have, from stored) (next stored, changed bool) {
 		winner, loser = from, have
 	}
 	next = winner
-	next.Record = next.withSurplus(loser.leftovers())
+	next.Record = next.withSurplus(loser.leftovers()).withMirrorsOf(loser.Record)
 	if winner.own() == have.own() && reflect.DeepEqual(next.Record, have.Record) {
 		return have, false
 	}
@@ -101,6 +103,27 @@ func (r Record) withSurplus(late []Token, doubt *Doubt) Record {
 		r.Doubt = doubt
 	}
 	return r
+}
+
+// withMirrorsOf is the record with the mirrors of another life, where it has none
+// itself: what they store is known to nobody else. They are looked at as pending ones
+// are, and removed where the instrument is deleted.
+func (r Record) withMirrorsOf(other Record) Record {
+	if !other.live() || r.State != StateCompleted || r.AliasOf != "" || len(r.Tokens) == 0 {
+		return r
+	}
+	r.Mirrored = max(r.Mirrored, other.Mirrored)
+	for _, t := range other.Tokens[1:] {
+		if t.Status == normalize.StatusFailed || t.Record == "" || r.tokenAt(t.Provider) >= 0 {
+			continue
+		}
+		t.Role, t.Status, t.References, t.Until = normalize.RoleMirror, normalize.StatusPending, nil, r.UpdatedAt
+		if t.Behind = nil; !r.live() {
+			t.Behind = (*Behind)(nil).plus(Behind{Delete: ScopeProvider}, r.UpdatedAt)
+		}
+		r.Tokens = append(slices.Clone(r.Tokens), t)
+	}
+	return r.scheduled()
 }
 
 // mergedCustomer is merged for a customer's entry. Of two lives the older one's

@@ -177,7 +177,7 @@ func (r Record) withToken(record string, t Token, now time.Time) Record {
 		r = r.touched(now)
 	}
 	r.Tokens[i] = t
-	return r
+	return r.scheduled()
 }
 
 // mirrorAt is the place of the token that a record stores; -1 if there is none.
@@ -203,15 +203,47 @@ func sameToken(a, b Token) bool {
 }
 
 // behind marks what the other providers do not have yet, after a change that one of
-// them has made. A mirror that is being stored, or has failed and is found after all,
-// may be stored as it was before.
+// them has made. A mirror that is being stored may be stored as it was before.
 func (r Record) behind(made string, what Behind, now time.Time) Record {
 	r.Tokens = slices.Clone(r.Tokens)
 	for i, t := range r.Tokens {
-		if t.Provider != made {
+		if t.Provider != made && t.Status != normalize.StatusFailed {
 			r.Tokens[i].Behind = t.Behind.plus(what, now)
 		}
 	}
+	return r.scheduled()
+}
+
+// catchingUp is the record while what a provider was behind by has been changed there
+// again: what it shows of that now is the instrument's.
+func (r Record) catchingUp(provider string, what Behind) Record {
+	if i := r.tokenAt(provider); i >= 0 && r.Tokens[i].Behind != nil {
+		b := *r.Tokens[i].Behind
+		b.Address, b.Expiry, b.Default = b.Address && !what.Address, b.Expiry && !what.Expiry, b.Default && !what.Default
+		r.Tokens = slices.Clone(r.Tokens)
+		r.Tokens[i].Behind = &b
+	}
+	return r
+}
+
+// behindAgain leaves a provider behind by what it was before, after something was
+// changed there. An earlier value of the same may be on its way to it, and come last:
+// it is given the new one once more.
+func (r Record) behindAgain(provider string, before Record, what Behind, now time.Time) Record {
+	i, was := r.tokenAt(provider), (*Behind)(nil)
+	if j := before.tokenAt(provider); j >= 0 {
+		was = before.Tokens[j].Behind
+	}
+	if i < 0 || was == nil {
+		return r
+	}
+	if was.Address && what.Address || was.Expiry && what.Expiry || was.Default && what.Default {
+		was = was.plus(Behind{}, now)
+		moved := Behind{Address: what.Address, Expiry: what.Expiry}.without(*r.View, *before.View)
+		was.Unsure = was.Unsure || moved.Address || moved.Expiry
+	}
+	r.Tokens = slices.Clone(r.Tokens)
+	r.Tokens[i].Behind = was
 	return r.scheduled()
 }
 
@@ -277,7 +309,6 @@ func (r Record) stepOf(i int) time.Time {
 		return r.UpdatedAt // a mirror that has become the primary
 	case t.pending() && r.live():
 		return t.Until.Add(mirrorGrace)
-	case t.Status == normalize.StatusFailed:
 	case t.Behind != nil && (r.live() || t.Behind.Delete != ""):
 		return t.Behind.NextAt
 	}

@@ -3,10 +3,13 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -34,8 +37,8 @@ func (c *creation) mirrorSources(primary string) map[string]normalize.Source {
 	}
 	for _, cand := range c.decision.MirrorsOf(primary) {
 		p := c.s.providers[cand.Provider]
-		if p == nil || cand.Reason != "" {
-			continue
+		if p == nil || cand.Reason != "" && cand.Reason != ReasonDisabled && cand.Reason != ReasonDrained {
+			continue // what takes none now is to show as a mirror that failed
 		}
 		facts := FactsOf(p.name, p.adapter, false)
 		for i, src := range c.in.Sources {
@@ -186,7 +189,7 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 		for record, res := range made {
 			// Another request may have known better meanwhile.
 			if i := r.mirrorAt(record); i >= 0 && r.Tokens[i].pending() && !res.token.pending() {
-				r = r.withToken(record, res.token, now)
+				r = s.lacking(r.withToken(record, res.token, now), r, res.child, now)
 			}
 		}
 		if r.unanswered() {
@@ -203,6 +206,32 @@ func (s *Service) mirrored(ctx context.Context, cur stored, made map[string]mirr
 		} // else the reconciler tells the instrument
 	}
 	return done, nil
+}
+
+// lacking marks what a mirror that was found late does not have of its instrument. A
+// gateway that died had stored it, and not made it the customer's default; or it was
+// given up before, and nobody told it of changes. child is the mirror's record, nil if
+// it is not stored; before is the instrument's without it.
+func (s *Service) lacking(r, before Record, child *stored, now time.Time) Record {
+	if child == nil || !r.live() || !child.live() || r.mirrorAt(child.ID) < 0 {
+		return r
+	}
+	var what Behind
+	p := s.providers[child.primary().Provider]
+	if p != nil && r.View.Default && !child.View.Default {
+		_, what.Default = p.adapter.(adapters.DefaultSetter)
+	}
+	if i := before.mirrorAt(child.ID); i < 0 || before.Tokens[i].Status == normalize.StatusFailed {
+		changed := Behind{Address: true, Expiry: true}.without(*r.View, *child.View)
+		what.Address, what.Expiry = changed.Address, changed.Expiry
+	}
+	if what == (Behind{}) {
+		return r
+	}
+	r.Tokens = slices.Clone(r.Tokens)
+	t := &r.Tokens[r.mirrorAt(child.ID)]
+	t.Behind = t.Behind.plus(what, now)
+	return r.scheduled()
 }
 
 // attached notes in a mirror's record that its instrument knows it. It is only a

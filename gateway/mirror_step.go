@@ -41,7 +41,8 @@ func (s *Service) attach(ctx context.Context, child stored) (stored, error) {
 			if !r.live() || !r.hasRoomFor(child.Record) {
 				return r, errChanged
 			}
-			return r.withChild(child.Record, s.clock.at(s.now())).scheduled(), nil
+			now := s.clock.at(s.now())
+			return s.lacking(r.withChild(child.Record, now), r, &child, now).scheduled(), nil
 		})
 		if err != nil {
 			return child, err // looked at again, as it is then
@@ -50,7 +51,11 @@ func (s *Service) attach(ctx context.Context, child stored) (stored, error) {
 		next.Attached = true
 		return s.settled(s.put(ctx, "mirror", child, next))
 	default:
-		return s.dropMirror(ctx, child, ScopeProvider)
+		scope := ScopeProvider
+		if i := parent.mirrorAt(child.ID); i >= 0 && parent.Tokens[i].leaving() {
+			scope = parent.Tokens[i].Behind.Delete
+		}
+		return s.dropMirror(ctx, child, scope)
 	}
 }
 
@@ -178,7 +183,8 @@ func (s *Service) endPending(ctx context.Context, cur stored, t Token) (stored, 
 		if i := r.mirrorAt(t.Record); !r.live() || i < 0 || !r.Tokens[i].pending() {
 			return r.scheduled(), nil
 		}
-		return r.withToken(t.Record, res.token, s.clock.at(s.now())).scheduled(), nil
+		now := s.clock.at(s.now())
+		return s.lacking(r.withToken(t.Record, res.token, now), r, res.child, now).scheduled(), nil
 	})
 	if err == nil && res.child != nil {
 		s.attached(ctx, *res.child)
@@ -192,7 +198,9 @@ func (s *Service) push(ctx context.Context, cur stored, t Token) (after stored, 
 	left = *t.Behind
 	p := s.providers[t.Provider]
 	if p == nil {
-		return cur, left, unconfigured("mirror", t.Provider)
+		err := unconfigured("mirror", t.Provider)
+		err.RetryAfter = lastMirrorBackoff // of a gateway that has it the reconciler is sooner
+		return cur, left, err
 	}
 	if left.Delete != "" {
 		return cur, left, s.pushDelete(ctx, p, cur, t)
@@ -233,8 +241,16 @@ func (s *Service) pushDelete(ctx context.Context, p *Provider, cur stored, t Tok
 		return s.forceDelete(ctx, p, cur, remove)
 	}
 	recs, err := s.load(ctx, "mirror", t.Record)
-	if err != nil || recs[0] == nil || !recs[0].live() {
+	switch {
+	case err != nil || recs[0] == nil:
 		return err
+	case recs[0].unfinished():
+		return &normalize.Error{
+			Code: normalize.OutcomeUnknown, Outcome: normalize.NotSent, Op: "mirror", Provider: p.name,
+			Msg: "it is not known yet whether there is a mirror to be removed",
+		}
+	case !recs[0].live():
+		return nil
 	}
 	_, err = s.dropMirror(ctx, *recs[0], t.Behind.Delete)
 	return err
@@ -335,7 +351,7 @@ func (r Record) afterStep(t Token, child *stored, err error, now time.Time) Reco
 	case code == normalize.UnsupportedOperation, normalize.OutcomeOf(err) == normalize.Rejected && code != normalize.ProviderMisconfigured:
 		return r.stillBehind(t, code, time.Time{})
 	case code == normalize.ProviderUnavailable && normalize.OutcomeOf(err) == normalize.NotSent:
-		return r.stillBehind(t, code, now.Add(firstBackoff))
+		return r.stillBehind(t, code, now.Add(min(lastMirrorBackoff, max(firstBackoff, asError(err).RetryAfter))))
 	default:
 		return r.stillBehind(t, code, now.Add(min(lastMirrorBackoff, firstBackoff<<min(t.Behind.Tries, 10))))
 	}

@@ -99,7 +99,7 @@ func mirrorsOf(r gateway.Record, records map[string]gateway.Record) []string {
 	for _, t := range r.Tokens[1:] {
 		child := records[t.Record]
 		switch {
-		case t.Status == normalize.StatusPending || t.Behind != nil && t.Status != normalize.StatusFailed:
+		case t.Status == normalize.StatusPending || t.Behind != nil:
 			wrong = append(wrong, fmt.Sprintf("U: the mirror of %s at %s is %s and behind by %+v", r.ID, t.Provider, t.Status, t.Behind))
 		case t.Status == normalize.StatusFailed:
 			if child.Live() {

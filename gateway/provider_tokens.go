@@ -22,7 +22,7 @@ func (s *Service) ProviderTokens(ctx context.Context, tenant, id string) ([]norm
 	out := make([]normalize.ProviderToken, len(cur.Tokens))
 	for i, t := range cur.Tokens {
 		out[i] = t.shown()
-		if b := t.Behind; b != nil && t.Status != normalize.StatusFailed {
+		if b := t.Behind; b != nil {
 			out[i].Behind = &normalize.Behind{Since: b.Since, Changes: b.Changes(), Tries: b.Tries, Code: b.Code, NextAt: b.NextAt}
 		}
 	}
@@ -59,11 +59,11 @@ func (c AddProviderToken) check(s *Service) error {
 	return s.checkMirror(c.ID, c.Input)
 }
 
-func (c AddProviderToken) apply(ctx context.Context, s *Service, tenant string, _ bool) (Changed, error) {
+func (c AddProviderToken) apply(ctx context.Context, s *Service, tenant string, again bool) (Changed, error) {
 	if err := s.checkMirror(c.ID, c.Input); err != nil {
 		return Changed{}, err
 	}
-	return s.addMirror(context.WithoutCancel(ctx), tenant, c.ID, c.Input)
+	return s.addMirror(context.WithoutCancel(ctx), tenant, c.ID, c.Input, again)
 }
 
 func (s *Service) checkMirror(id string, in normalize.MirrorInput) error {
@@ -80,8 +80,9 @@ func (s *Service) checkMirror(id string, in normalize.MirrorInput) error {
 	return nil
 }
 
-// addMirror stores a mirror with the first source that a provider accepts.
-func (s *Service) addMirror(ctx context.Context, tenant, id string, in normalize.MirrorInput) (Changed, error) {
+// addMirror stores a mirror with the first source that a provider accepts. again says
+// that the same request may have stored one already.
+func (s *Service) addMirror(ctx context.Context, tenant, id string, in normalize.MirrorInput, again bool) (Changed, error) {
 	create := normalize.CreateInput{Sources: in.Sources}
 	cur, err := s.loadLive(ctx, "add_provider_token", tenant, id)
 	if err != nil {
@@ -96,17 +97,24 @@ func (s *Service) addMirror(ctx context.Context, tenant, id string, in normalize
 			Code: normalize.InvalidState, Outcome: normalize.NotSent, Op: "add_provider_token", Msg: "the instrument is deactivated: activate it first",
 		}
 	}
+	if again && create.Provider == "" {
+		create.Provider = s.mirrorBefore(cur.Record, create)
+	}
 	cand, err := s.mirrorCandidate(cur.Record, create)
 	if err != nil {
 		return Changed{}, err
 	}
 	p := s.providers[cand.Provider]
 	if i := cur.tokenAt(p.name); i >= 0 && cur.Tokens[i].Status != normalize.StatusFailed {
-		if cur.Tokens[i].pending() {
-			return Changed{}, s.beingMirrored(cur.Tokens[i])
+		if t := cur.Tokens[i]; t.pending() || t.leaving() {
+			return Changed{}, s.beingMirrored(t)
 		}
 		shown := cur.Tokens[i].shown()
 		return Changed{Token: &shown, Provider: p.name}, nil
+	} else if i >= 0 {
+		if err := s.endFailed(ctx, cur.Tokens[i]); err != nil {
+			return Changed{}, err
+		}
 	}
 	now := s.clock.at(s.now())
 	begun, err := s.change(ctx, "add_provider_token", cur, func(r Record) (Record, error) {
@@ -140,8 +148,38 @@ func (s *Service) addMirror(ctx context.Context, tenant, id string, in normalize
 func (s *Service) beingMirrored(t Token) error {
 	return &Failure{OperationID: t.Record, Err: &normalize.Error{
 		Code: normalize.Conflict, Outcome: normalize.NotSent, Op: "add_provider_token", Provider: t.Provider, RetryAfter: firstBackoff,
-		Msg: "a mirror is there, or is being stored at the provider",
+		Msg: "a mirror is being stored at the provider, or removed from it",
 	}}
+}
+
+// leaving reports whether the token is to go as soon as its provider can be reached.
+func (t Token) leaving() bool { return t.Behind != nil && t.Behind.Delete != "" }
+
+// mirrorBefore is where a request that named no provider may have stored its mirror
+// before: where one is being stored, else the last one that takes its source; "" if
+// there is none. To take the next provider then would make two of one request.
+func (s *Service) mirrorBefore(r Record, in normalize.CreateInput) string {
+	facts, found := s.decideInput(routeRequest(r.Tenant, in)), ""
+	for i, t := range r.Tokens {
+		if i == 0 || t.Status == normalize.StatusFailed || t.leaving() || s.providers[t.Provider] == nil || facts.candidate(t.Provider).Source < 0 {
+			continue
+		}
+		if found = t.Provider; t.pending() {
+			return found
+		}
+	}
+	return found
+}
+
+// endFailed ends the record of a mirror that its provider has lost, so that it keeps
+// the card from nobody. If the provider has it again it is removed there.
+func (s *Service) endFailed(ctx context.Context, t Token) error {
+	recs, err := s.load(ctx, "add_provider_token", t.Record)
+	if err != nil || recs[0] == nil || !recs[0].live() {
+		return err
+	}
+	_, err = s.dropMirror(ctx, *recs[0], ScopeProvider)
+	return err
 }
 
 // mirrorCandidate is the provider that gets a mirror: the one that is named, else the

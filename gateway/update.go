@@ -104,12 +104,17 @@ func (s *Service) update(ctx context.Context, cur stored, in normalize.UpdateInp
 		return cur, gone("update", err)
 	}
 	after, storeErr := s.change(ctx, "update", cur, func(r Record) (Record, error) {
-		before := r.View
-		r, err := s.updated(r, p, ins, atProvider, in)
-		if err == nil && len(r.Tokens) > 1 {
-			r = r.mirrorsBehind(p.name, *before, atProvider, in, s.clock.at(s.now()))
+		before, now := r.View, s.clock.at(s.now())
+		what := changeOf(atProvider, in)
+		what.Expiry = what.Expiry || in.Source != nil
+		after, err := s.updated(r.catchingUp(p.name, what), p, ins, atProvider, in)
+		if err != nil {
+			return r, err
 		}
-		return r, err
+		if after = after.behindAgain(p.name, r, what, now); len(after.Tokens) > 1 {
+			after = after.mirrorsBehind(p.name, *before, atProvider, in, now)
+		}
+		return after, nil
 	})
 	if err != nil {
 		return after, gone("update", err)
@@ -195,15 +200,14 @@ func (s *Service) updateElsewhere(
 			if !r.live() {
 				return r.refuse("update")
 			}
-			now, here := s.clock.at(s.now()), r.tokenAt(p.name)
+			now, here, what := s.clock.at(s.now()), r.tokenAt(p.name), changeOf(change, in)
 			if here < 0 {
 				return r.refuse("change a mirror it does not have")
 			}
-			lacked := r.Tokens[here].Behind
-			r, err := r.changed(r.primary(), r.View.patched(change, in), now)
-			r = r.behind(p.name, changeOf(change, in), now)
-			r.Tokens[here].Behind = lacked // of this change it lacks nothing
-			return r.scheduled(), err
+			after, err := r.changed(r.primary(), r.View.patched(change, in), now)
+			after = after.behind(p.name, what, now)
+			after.Tokens[here].Behind = r.Tokens[here].Behind // of this change it lacks nothing
+			return after.behindAgain(p.name, r, what, now).scheduled(), err
 		})
 		if storeErr != nil {
 			return after, afterEffect(storeErr)

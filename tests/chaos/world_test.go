@@ -120,7 +120,7 @@ func (w *world) newGatewayAs(t *testing.T, own settings) *gateway {
 	t.Helper()
 	listen := programs.FreePort(t)
 	g := &gateway{url: "http://" + listen, admin: "http://" + own.admin, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
-	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read"
+	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read, instruments:resolve"
 	// The breaker stays closed: an open one rightly sends the next create elsewhere.
 	shape := func(provider string) string {
 		return cmp.Or(own.shapes[provider], "timeout: 1s\n    breaker: {consecutive_failures: 1000, min_requests: 1000}")
