@@ -311,6 +311,23 @@ func TestACardThatIsAMirrorIsNotStoredAgain(t *testing.T) {
 	})
 }
 
+func TestAMirrorsRecordIsNobodysInstrument(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(mirroring)
+		made := w.stores(t, acme, mirrorInput(), "key").Instrument
+		recs, err := w.load(t.Context(), "test", made.ID)
+		require.NoError(t, err)
+		child := recs[0].Tokens[1].Record
+		_, err = w.Get(t.Context(), acme, child, true)
+		require.Equal(t, normalize.NotFound, normalize.CodeOf(err))
+		require.Equal(t, normalize.NotFound, normalize.CodeOf(w.Delete(t.Context(), acme, child, ScopeProvider)))
+		op, err := w.Operation(t.Context(), acme, child)
+		require.NoError(t, err)
+		require.Equal(t, made.ID, op.Instrument)
+	})
+}
+
 func TestOneTimeTokensAreNotSpentTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

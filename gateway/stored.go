@@ -113,8 +113,10 @@ func (s *Service) load(ctx context.Context, op string, ids ...string) ([]*stored
 }
 
 // loadLive reads the instrument of a tenant for an operation on it. Another
-// tenant's, one that was never completed, and one that never was are the same: NotFound.
+// tenant's, one that was never completed, one of a mirror, and one that never was are
+// the same: NotFound.
 func (s *Service) loadLive(ctx context.Context, op, tenant, id string) (stored, error) {
+	viaAlias := false
 	for range 3 { // an alias leads to its instrument, or to a mirror, and that to its instrument
 		recs, err := s.load(ctx, op, id)
 		if err != nil {
@@ -125,7 +127,9 @@ func (s *Service) loadLive(ctx context.Context, op, tenant, id string) (stored, 
 		case rec == nil || rec.Tenant != tenant || rec.State != StateCompleted:
 			return stored{}, notFound(op)
 		case rec.AliasOf != "":
-			id = rec.AliasOf
+			id, viaAlias = rec.AliasOf, true
+		case rec.MirrorOf != "" && !viaAlias:
+			return stored{}, notFound(op)
 		case rec.MirrorOf != "":
 			id = rec.MirrorOf
 		case !rec.live():
