@@ -34,7 +34,7 @@ test: redis-server ## everything that needs no network, with a real redis-server
 	go test -race -shuffle=on ./...
 	go test -run '$(PROOF)' ./gateway
 
-chaos: redis-server ## gateways and Redis killed, frozen, cut off and out of room, with the built binary: 30 minutes
+chaos: redis-server ## gateways and Redis killed, frozen, cut off and out of room, with the built binary: 40 minutes
 	go test -count 1 -timeout 60m -v ./tests/chaos -full
 	POLYVAULT_SCHEDULES=20000 go test -count 1 -timeout 30m -run '^TestRandomSchedules' ./gateway
 
