@@ -12,7 +12,7 @@ func (t *tour) failOver() {
 	a := t.create("order-5", "cus-77", tourMaster, "rebilly-main")
 
 	t.say("The operation tells what was tried. CyberSource was provably not reached, so that a second provider was safe.")
-	t.attempts(a.id(), "cybersource-us: not_sent provider_unavailable", "rebilly-main: applied ")
+	t.attempts(a.id(), "cybersource-us: not_sent", "rebilly-main: applied")
 
 	t.say("Two more cards: with the third failure in a row CyberSource's breaker opens, and it is not even tried.")
 	t.create("order-6", "cus-78", tourVisa, "rebilly-main")
@@ -55,7 +55,8 @@ func (t *tour) readWhileDown() {
 	t.expect(a.header.Get("Age") != "", "it is not told how old it is")
 }
 
-// attempts reads an operation, and checks what was tried: "PROVIDER: OUTCOME CODE" each.
+// attempts reads an operation, and checks what was tried: "PROVIDER: OUTCOME" each. The
+// code depends on whether a connection that was open breaks, or a new one is refused.
 func (t *tour) attempts(id string, wants ...string) {
 	a := t.do(call{
 		method: "GET", path: "/v1/operations/" + id, want: 200, member: map[string]any{"state": "completed"},
@@ -63,7 +64,7 @@ func (t *tour) attempts(id string, wants ...string) {
 	})
 	var got []string
 	for _, m := range a.list("attempts") {
-		got = append(got, text(m, "provider")+": "+text(m, "outcome")+" "+text(m, "code"))
+		got = append(got, text(m, "provider")+": "+text(m, "outcome"))
 	}
 	t.expect(slices.Equal(got, wants), "the attempts are %q, not %q", got, wants)
 }
