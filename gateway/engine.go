@@ -26,6 +26,7 @@ type engine struct {
 	drained    *drainBoard
 	backlog    atomic.Pointer[Backlog] // as the last sweep saw it; nil before the first
 
+	rotating         rotating
 	unreadable       atomic.Int64 // stored values that did not open
 	unreadableLogged atomic.Int64 // when one was last told of, Unix nanoseconds
 

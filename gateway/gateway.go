@@ -109,6 +109,7 @@ func New(c Config) (*Service, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	e.sealer.Store(sealer)
+	e.rotating.from(e.now())
 	e.latest.Store(s)
 	return s, nil
 }

@@ -33,7 +33,7 @@ func (s *Service) Reload(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.sealer.Store(sealer)
+	s.sealWith(sealer)
 	s.latest.Store(next)
 	for name, p := range before.providers {
 		if next.providers[name] != p {

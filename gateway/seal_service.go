@@ -58,7 +58,6 @@ func (e *engine) noteUnreadable(err error) {
 // Unreadable is how often a stored value did not open.
 func (s *Service) Unreadable() int64 { return s.unreadable.Load() }
 
-// maySealWith says why the gateway may not go over to another ring.
-func (s *Service) maySealWith(next *Sealer) error {
-	return s.sealer.Load().mayBecome(next)
-}
+// EncryptionKeyIDs are the ids of the keys that stored values can be opened with, the
+// current one first.
+func (s *Service) EncryptionKeyIDs() []string { return s.sealer.Load().KeyIDs() }
