@@ -26,6 +26,7 @@ func check(p *problems, c *Config, scopes []string) {
 	checkRange(p, at("shutdown", "delay"), c.Shutdown.Delay, 0, 10*time.Minute)
 	checkRange(p, at("shutdown", "timeout"), c.Shutdown.Timeout, time.Second, 10*time.Minute)
 	checkReferenceKeys(p, c)
+	checkEncryptionKeys(p, c)
 	if c.Store.Redis != nil && c.Store.Bolt != nil {
 		p.add(at("store"), "must have exactly one of redis and bolt")
 	} else {

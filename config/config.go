@@ -69,7 +69,8 @@ type Bolt struct {
 
 // Keys are the gateway's own secrets.
 type Keys struct {
-	Reference ReferenceKeys `json:"reference"`
+	Reference  ReferenceKeys  `json:"reference"`
+	Encryption EncryptionKeys `json:"encryption,omitempty"` // what stored values are sealed under; default: derived from the reference keys
 }
 
 // Tenant is one merchant behind the gateway.

@@ -39,6 +39,7 @@ func (r *resolver) resolve(c *Config) {
 		}
 		r.referenceKey(&c.Keys.Reference[i], where)
 	}
+	r.encryptionKeys(c.Keys.Encryption)
 	if redis := c.Store.Redis; redis != nil {
 		r.redisURL(&redis.URL)
 		redis.Password.Value, _ = r.value(at("store", "redis", "password"), redis.Password.ref, false)

@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -18,7 +16,7 @@ type customer struct {
 	Schema int               `json:"schema"`
 	Tenant string            `json:"tenant"`
 	ID     string            `json:"id"`
-	Refs   map[string]string `json:"refs"`             // provider name to its customer reference
+	Refs   map[string]string `json:"refs,omitempty"`   // provider name to its customer reference
 	Making map[string]making `json:"making,omitempty"` // providers at which one is being made
 	// Also are further references at providers: made while the store had lost this entry,
 	// or the owners of adopted instruments. What is stored under them is this customer's, too.
@@ -68,23 +66,12 @@ type storedCustomer struct {
 	version uint64
 }
 
-func decodeCustomer(e Entry, tenant, id string) (storedCustomer, error) {
-	if e.Version == 0 {
-		return storedCustomer{customer: customer{Schema: schemaVersion, Tenant: tenant, ID: id}}, nil
-	}
-	var c customer
-	if err := json.Unmarshal(e.Value, &c); err != nil || c.Schema != schemaVersion {
-		return storedCustomer{}, fmt.Errorf("%w: a customer entry cannot be read (schema %d)", ErrStore, c.Schema)
-	}
-	return storedCustomer{c, e.Version}, nil
-}
-
 func (s *Service) loadCustomer(ctx context.Context, op, tenant, id string) (storedCustomer, error) {
 	res, err := s.loadEntries(ctx, customerEntryKey(tenant, id))
 	if err != nil {
 		return storedCustomer{}, storeError(op, err)
 	}
-	c, err := decodeCustomer(res.Entries[0], tenant, id)
+	c, err := s.decodeCustomer(res.Entries[0], tenant, id)
 	if err != nil {
 		return c, storeError(op, err)
 	}
@@ -109,12 +96,8 @@ func (s *Service) changeCustomer(ctx context.Context, op string, cur storedCusto
 		if next.UpdatedAt = now; next.CreatedAt.IsZero() {
 			next.CreatedAt = now
 		}
-		value, err := json.Marshal(next)
-		if err != nil {
-			return cur, storeError(op, err)
-		}
 		res, err := s.write(ctx, Write{
-			Key: customerEntryKey(cur.Tenant, cur.ID), Expect: cur.version, Value: value, Nonce: nonce(),
+			Key: customerEntryKey(cur.Tenant, cur.ID), Expect: cur.version, Value: s.encodeCustomer(next), Nonce: nonce(),
 		})
 		if err != nil {
 			return cur, storeError(op, err)
@@ -122,7 +105,7 @@ func (s *Service) changeCustomer(ctx context.Context, op string, cur storedCusto
 		if res.Applied {
 			return storedCustomer{next, res.Current.Version}, nil
 		}
-		if cur, err = decodeCustomer(res.Current, cur.Tenant, cur.ID); err != nil {
+		if cur, err = s.decodeCustomer(res.Current, cur.Tenant, cur.ID); err != nil {
 			return cur, storeError(op, err)
 		}
 	}
@@ -136,7 +119,7 @@ func (s *Service) changeCustomer(ctx context.Context, op string, cur storedCusto
 // making the customer there if it is not known yet. entry is the customer's as
 // loaded along with the attempt, so that a known customer costs nothing.
 func (s *Service) customerReference(ctx context.Context, p *Provider, tenant string, in normalize.CreateInput, entry Entry) (string, error) {
-	cur, err := decodeCustomer(entry, tenant, in.CustomerID)
+	cur, err := s.decodeCustomer(entry, tenant, in.CustomerID)
 	if err != nil {
 		return "", storeError("create", err)
 	}
@@ -287,7 +270,7 @@ const maxReferences = 32
 // there. entry is the customer's as loaded along with the attempt: one that is known
 // costs nothing. A reference that is in use already stays so, and this one is put beside it.
 func (s *Service) learnCustomer(ctx context.Context, p *Provider, tenant, id, reference string, entry Entry) error {
-	cur, err := decodeCustomer(entry, tenant, id)
+	cur, err := s.decodeCustomer(entry, tenant, id)
 	if err != nil {
 		return storeError("create", err)
 	}

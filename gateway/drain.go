@@ -34,11 +34,11 @@ type drains struct {
 }
 
 func decodeDrains(e Entry) (drains, error) {
-	d := drains{Schema: schemaVersion}
+	d := drains{Schema: clearSchema}
 	if e.Version == 0 {
 		return d, nil
 	}
-	if err := json.Unmarshal(e.Value, &d); err != nil || d.Schema != schemaVersion {
+	if err := json.Unmarshal(e.Value, &d); err != nil || d.Schema != clearSchema {
 		return d, fmt.Errorf("%w: the entry of the drained providers cannot be read (schema %d)", ErrStore, d.Schema)
 	}
 	return d, nil

@@ -207,10 +207,10 @@ func TestADrainIsRestored(t *testing.T) {
 		}
 		restores := func(w *world, e Entry, want Restored) {
 			t.Helper()
-			got, err := Restore(ctx, w.store, drainedKey, e, true)
+			got, err := Restore(ctx, w.store, testSealer(), drainedKey, e, true)
 			require.NoError(t, err)
 			require.Equal(t, want, got, "dry")
-			got, err = Restore(ctx, w.store, drainedKey, e, false)
+			got, err = Restore(ctx, w.store, testSealer(), drainedKey, e, false)
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 		}
@@ -241,7 +241,7 @@ func TestADrainIsRestored(t *testing.T) {
 		restores(lost, first, RestoredNothing)
 		require.Equal(t, [2]bool{false, true}, drained(lost), "nor is it drained again")
 
-		_, err = Restore(ctx, lost.store, drainedKey, Entry{Value: []byte("{"), Version: 3}, false)
+		_, err = Restore(ctx, lost.store, testSealer(), drainedKey, Entry{Value: []byte("{"), Version: 3}, false)
 		require.ErrorIs(t, err, ErrStore)
 	})
 }

@@ -73,7 +73,7 @@ func beingStored() *normalize.Error {
 // them. It fails with Conflict if another request was faster, or if the holder has
 // come back to life since it was loaded.
 func (s *Service) takeOver(ctx context.Context, cur stored, owner string, holder *stored, claims []string) (stored, error) {
-	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce()}
+	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: s.encode(cur.Record), Nonce: nonce()}
 	for _, claim := range claims {
 		w.Release = append(w.Release, Claim{Key: claim, Owner: owner})
 		w.Claims = append(w.Claims, Claim{Key: claim, Owner: cur.ID})

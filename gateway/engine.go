@@ -22,8 +22,13 @@ type engine struct {
 	recorder   Recorder     // nil for none
 	clock      clock
 	recent     recent
+	sealer     atomic.Pointer[Sealer] // of the newest generation: all seal under its first key
 	drained    *drainBoard
 	backlog    atomic.Pointer[Backlog] // as the last sweep saw it; nil before the first
+
+	rotating         rotating
+	unreadable       atomic.Int64 // stored values that did not open
+	unreadableLogged atomic.Int64 // when one was last told of, Unix nanoseconds
 
 	reloading sync.Mutex              // one reload at a time: each is made from the one before
 	latest    atomic.Pointer[Service] // the generation in force

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,14 +16,17 @@ import (
 
 // Config is what a Service is made of.
 type Config struct {
-	Store     Store
-	Keys      Keys
-	Providers []ProviderConfig
-	Routes    []Route
-	Tenants   []Tenant
-	Owner     string           // names this gateway in leases; must differ between gateways
-	Now       func() time.Time // default time.Now
-	Log       *zap.Logger      // default none
+	Store Store
+	Keys  Keys
+	// Encryption is the ring that stored values are sealed under; without one the keys
+	// are derived from Keys. See EncryptionKeys.
+	Encryption EncryptionKeys
+	Providers  []ProviderConfig
+	Routes     []Route
+	Tenants    []Tenant
+	Owner      string           // names this gateway in leases; must differ between gateways
+	Now        func() time.Time // default time.Now
+	Log        *zap.Logger      // default none
 	// StaleIfError is how old a stored view may be to be served while its provider
 	// is down. Default 24 h; negative serves none.
 	StaleIfError time.Duration
@@ -100,6 +104,12 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	sealer, err := NewSealer(c.Keys, c.Encryption)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	e.sealer.Store(sealer)
+	e.rotating.from(e.now())
 	e.latest.Store(s)
 	return s, nil
 }
@@ -188,9 +198,12 @@ func (s *Service) current() ReferenceKey { return s.keys[0] }
 
 // storeError turns a store's failure into the caller's: nothing was sent.
 func storeError(op string, err error) *normalize.Error {
+	msg := "the gateway's store cannot answer: nothing was sent to a provider"
+	if errors.Is(err, ErrUnreadable) {
+		msg = "what the gateway's store holds cannot be opened: nothing was sent to a provider"
+	}
 	return &normalize.Error{
-		Code: normalize.StoreUnavailable, Outcome: normalize.NotSent, Op: op,
-		Msg: "the gateway's store cannot answer: nothing was sent to a provider", RetryAfter: time.Second, Err: err,
+		Code: normalize.StoreUnavailable, Outcome: normalize.NotSent, Op: op, Msg: msg, RetryAfter: time.Second, Err: err,
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -102,26 +100,10 @@ func (a keyAnswer) replay() (Changed, error) {
 	return Changed{Instrument: a.Instrument, Provider: a.Provider, Customer: a.Customer, Token: a.Token, Created: a.Created, Replayed: true}, nil
 }
 
-func (k keyUse) encode() []byte {
-	b, err := json.Marshal(k, encodeOptions())
-	if err != nil {
-		panic("gateway: what became of a key is always encodable: " + err.Error())
-	}
-	return b
-}
-
 // storedKeyUse is a keyUse with its place in the store, and the version there; 0 if
 // it was not written yet.
 type storedKeyUse struct {
 	keyUse
 	entry   string
 	version uint64
-}
-
-func decodeKeyUse(entry string, e Entry) (storedKeyUse, error) {
-	var k keyUse
-	if err := json.Unmarshal(e.Value, &k); err != nil || k.Schema != schemaVersion {
-		return storedKeyUse{}, fmt.Errorf("%w: what became of an idempotency key cannot be read (schema %d)", ErrStore, k.Schema)
-	}
-	return storedKeyUse{k, entry, e.Version}, nil
 }

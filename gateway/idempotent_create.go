@@ -14,7 +14,7 @@ func keyOfChange(entries []Entry) bool {
 		if e.Version == 0 {
 			continue
 		}
-		if k, err := decodeKeyUse("", e); err != nil || k.State != keyRefused {
+		if k, err := peekKeyUse(e); err != nil || k.State != keyRefused {
 			return true
 		}
 	}

@@ -95,7 +95,7 @@ func (k keyedChange) find(ctx context.Context, fresh storedKeyUse) (storedKeyUse
 		if e.Version == 0 {
 			continue
 		}
-		found, err := decodeKeyUse(entries[i], e)
+		found, err := k.s.decodeKeyUse(entries[i], e)
 		if err != nil {
 			return found, storeError("", err)
 		}
@@ -120,11 +120,11 @@ func (k keyedChange) differs(cur storedKeyUse) error {
 // written, as a create asks for the entry after its record was: of two that meet,
 // one at least sees the other.
 func (k keyedChange) notOfCreate(ctx context.Context, cur storedKeyUse, records []Entry) error {
-	for _, e := range records {
+	for i, e := range records {
 		if e.Version == 0 {
 			continue
 		}
-		rec, err := decodeRecord(e.Value)
+		rec, err := k.s.decode(k.s.idsOf(k.tenant, k.key)[i], e.Value)
 		if err == nil && rec.KeyTaken {
 			continue // nothing was done under it
 		}
@@ -192,7 +192,7 @@ func keyInUse() *normalize.Error {
 // putKeyUse writes next over cur. On errChanged the result holds what the other writer left.
 func (s *Service) putKeyUse(ctx context.Context, cur storedKeyUse, next keyUse, load ...string) (storedKeyUse, Written, error) {
 	res, err := s.write(ctx, Write{
-		Key: cur.entry, Expect: cur.version, Value: next.encode(), Nonce: nonce(), TTL: keyKept, Load: load,
+		Key: cur.entry, Expect: cur.version, Value: s.encodeKeyUse(cur.entry, next), Nonce: nonce(), TTL: keyKept, Load: load,
 	})
 	if err != nil {
 		return cur, res, storeError("", err)
@@ -203,7 +203,7 @@ func (s *Service) putKeyUse(ctx context.Context, cur storedKeyUse, next keyUse, 
 	if res.Current.Version == 0 {
 		return cur, res, storeError("", errKeyGone)
 	}
-	other, err := decodeKeyUse(cur.entry, res.Current)
+	other, err := s.decodeKeyUse(cur.entry, res.Current)
 	if err != nil {
 		return cur, res, storeError("", err)
 	}

@@ -614,8 +614,8 @@ func TestTransitionsOfAKey(t *testing.T) {
 	}
 	refused, err := running.refused()
 	require.NoError(t, err)
-	require.False(t, keyOfChange([]Entry{{}, {Value: refused.encode(), Version: 2}}))
+	require.False(t, keyOfChange([]Entry{{}, {Value: testSealer().encodeKeyUse("e", refused), Version: 2}}))
 	for _, k := range []keyUse{running, done} {
-		require.True(t, keyOfChange([]Entry{{}, {Value: k.encode(), Version: 2}}))
+		require.True(t, keyOfChange([]Entry{{}, {Value: testSealer().encodeKeyUse("e", k), Version: 2}}))
 	}
 }

@@ -142,7 +142,7 @@ func (s *Service) dropOrphan(ctx context.Context, cur stored, t Token) (stored, 
 // reclaim asks once more for claims that a record lists. spoken says that another
 // record has one of them.
 func (s *Service) reclaim(ctx context.Context, cur stored, claims []string) (after stored, spoken bool, err error) {
-	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: cur.encode(), Nonce: nonce()}
+	w := Write{Key: recordKey(cur.ID), Expect: cur.version, Value: s.encode(cur.Record), Nonce: nonce()}
 	for _, c := range claims {
 		w.Claims = append(w.Claims, Claim{Key: c, Owner: cur.ID})
 	}

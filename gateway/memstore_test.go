@@ -105,6 +105,9 @@ func (m *memStore) Write(ctx context.Context, w Write) (Written, error) {
 }
 
 func (m *memStore) write(w Write) Written {
+	if shows := readable(w.Value); len(shows) > 0 {
+		panic(fmt.Sprintf("what is stored under %s shows %v:\n%s", w.Key, shows, w.Value))
+	}
 	e := m.entries[w.Key]
 	out := Written{Now: m.clock()}
 	switch {

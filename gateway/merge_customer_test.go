@@ -16,7 +16,7 @@ func TestTwoLivesOfACustomerAreOne(t *testing.T) {
 	t.Parallel()
 	old, again := time.Unix(1000, 0).UTC(), time.Unix(2000, 0).UTC()
 	entry := func(version uint64, created time.Time, refs map[string]string) Entry {
-		b, err := json.Marshal(customer{Schema: schemaVersion, Tenant: acme, ID: "cus", Refs: refs, CreatedAt: created, UpdatedAt: created})
+		b, err := json.Marshal(customer{Schema: clearSchema, Tenant: acme, ID: "cus", Refs: refs, CreatedAt: created, UpdatedAt: created})
 		require.NoError(t, err)
 		return Entry{Value: b, Version: version}
 	}
@@ -32,11 +32,11 @@ func TestTwoLivesOfACustomerAreOne(t *testing.T) {
 		w := newWorld()
 		order := append(r.Perm(len(states)), r.Perm(len(states))...)
 		for _, i := range order {
-			_, err := Restore(t.Context(), w.store, key, states[i], false)
+			_, err := Restore(t.Context(), w.store, testSealer(), key, states[i], false)
 			require.NoError(t, err)
 		}
 		for _, state := range states {
-			done, err := Restore(t.Context(), w.store, key, state, false)
+			done, err := Restore(t.Context(), w.store, testSealer(), key, state, false)
 			require.NoError(t, err)
 			require.Equal(t, RestoredNothing, done, "seed %d: all is there", seed)
 		}

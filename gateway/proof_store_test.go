@@ -87,8 +87,8 @@ func (m *model) watch(key string, before, after []byte) {
 	if len(before) == 0 || !gateway.ValidInstrumentID(key) {
 		return
 	}
-	was, err1 := gateway.DecodeRecord(before)
-	is, err2 := gateway.DecodeRecord(after)
+	was, err1 := gateway.DecodeRecord(proofKeys(), key, before)
+	is, err2 := gateway.DecodeRecord(proofKeys(), key, after)
 	switch {
 	case err1 != nil || err2 != nil:
 		m.wrong = append(m.wrong, fmt.Sprintf("L: %s cannot be read: %v", key, errors.Join(err1, err2)))
@@ -135,7 +135,7 @@ func (m *model) records() (map[string]gateway.Record, error) {
 	out := map[string]gateway.Record{}
 	for k, e := range m.entries {
 		if gateway.ValidInstrumentID(k) {
-			r, err := gateway.DecodeRecord(e.value)
+			r, err := gateway.DecodeRecord(proofKeys(), k, e.value)
 			if err != nil {
 				return nil, err
 			}

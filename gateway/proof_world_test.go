@@ -83,7 +83,7 @@ func (w *galaxy) start(skew time.Duration) *gate {
 	now := func() time.Time { return time.Now().Add(skew) }
 	c := gateway.Config{
 		Store: door{m: w.store, gw: g}, Owner: g.name, Now: now, Log: w.log.logger(), PromoteDefault: true,
-		Keys: gateway.Keys{{ID: "k1", Secret: []byte("not a secret, but 32 bytes of it")}},
+		Keys: proofKeys(),
 		Routes: []gateway.Route{
 			{Name: "mirrored", Match: gateway.Match{Metadata: mirrored()}, Providers: []string{cyb, big}, Mirrors: []string{reb, big}},
 			{Name: "all", Providers: providers()},
@@ -157,4 +157,8 @@ func (l *logged) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
+}
+
+func proofKeys() gateway.Keys {
+	return gateway.Keys{{ID: "k1", Secret: []byte("not a secret, but 32 bytes of it")}}
 }

@@ -34,11 +34,11 @@ func newRecent() recent {
 }
 
 // decode reads an entry's value, from memory if it is what was read before.
-func (r recent) decode(id string, value []byte) (Record, error) {
+func (r recent) decode(s *Sealer, id string, value []byte) (Record, error) {
 	if m, ok := r.cache.Get(id); ok && bytes.Equal(m.value, value) {
 		return m.rec, nil
 	}
-	rec, err := decodeRecord(value)
+	rec, err := s.decode(id, value)
 	if err == nil {
 		r.cache.Add(id, remembered{value, rec})
 	}

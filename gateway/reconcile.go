@@ -125,7 +125,7 @@ func (r Record) settledAt() string {
 // dropMember removes an index entry that its record does not have: what a crash
 // between two round trips leaves behind.
 func (s *Service) dropMember(ctx context.Context, rec stored, m Member) {
-	_, err := s.write(ctx, Write{Key: recordKey(rec.ID), Expect: rec.version, Value: rec.encode(), Nonce: nonce(), Remove: []Member{m}})
+	_, err := s.write(ctx, Write{Key: recordKey(rec.ID), Expect: rec.version, Value: s.encode(rec.Record), Nonce: nonce(), Remove: []Member{m}})
 	if err != nil {
 		s.log.Info("a stale index entry could not be removed", zap.String("instrument", rec.ID), zap.Error(err))
 	}

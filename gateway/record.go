@@ -24,8 +24,11 @@ const (
 	StateManual    State = "manual"    // the gateway cannot find out; an operator must
 )
 
-// schemaVersion is written into every record, so that a later release can tell what it reads.
-const schemaVersion = 1
+// The schema is written into every entry, so that a later release can tell what it reads.
+const (
+	clearSchema   = 1 // nothing is sealed
+	schemaVersion = 2
+)
 
 // Record is the durable state of one instrument. It is changed only by the
 // methods below, which are pure: they return a changed copy, or an error if the
@@ -84,7 +87,7 @@ type Token struct {
 	Role           normalize.Role       `json:"role"`
 	Status         normalize.Status     `json:"status"`
 	ProviderStatus string               `json:"provider_status,omitempty"`
-	References     normalize.References `json:"refs"`
+	References     normalize.References `json:"refs,omitempty"`
 	Version        string               `json:"version,omitempty"` // the provider's, for conditional changes
 	SyncedAt       time.Time            `json:"synced_at"`
 	Record         string               `json:"record,omitempty"` // of a mirror: the record that stores it

@@ -22,10 +22,18 @@ func (s *Service) Reload(c Config) (*Service, error) {
 	if err := before.keys.mayBecome(c.Keys); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	sealer, err := NewSealer(c.Keys, c.Encryption)
+	if err == nil {
+		err = s.maySealWith(sealer)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	next, err := s.generation(c, before)
 	if err != nil {
 		return nil, err
 	}
+	s.sealWith(sealer)
 	s.latest.Store(next)
 	for name, p := range before.providers {
 		if next.providers[name] != p {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,9 +25,10 @@ const maxRestoreTries = 100
 // and, for a record, its index members and claims, unless the store's is as late.
 // Entries may come in any order and any number of times, and gateways may serve
 // meanwhile. With dryRun it says what it would do. Entries under one key must not
-// be restored at the same time, or what is said of them may be wrong.
-func Restore(ctx context.Context, store Store, key string, from Entry, dryRun bool) (Restored, error) {
-	state, err := restorable(key, from)
+// be restored at the same time, or what is said of them may be wrong. sealer must have
+// the keys of both, the entry and the store.
+func Restore(ctx context.Context, store Store, sealer *Sealer, key string, from Entry, dryRun bool) (Restored, error) {
+	state, err := restorable(sealer, key, from)
 	if err != nil {
 		return RestoredNothing, err
 	}
@@ -57,7 +57,7 @@ func Restore(ctx context.Context, store Store, key string, from Entry, dryRun bo
 			return RestoredNothing, err
 		}
 		if res.Applied {
-			return done, onePlaceEach(ctx, store, next, res.Owners)
+			return done, onePlaceEach(ctx, store, sealer, next, res.Owners)
 		}
 		have = res.Current
 	}
@@ -68,6 +68,7 @@ var errBusyEntry = fmt.Errorf("%w: an entry is changed by others all the time: r
 
 // restoring is an entry to be restored; record and customer are nil if it is none.
 type restoring struct {
+	sealer   *Sealer
 	entry    Entry
 	drains   bool // it is the drained providers'
 	record   *stored
@@ -76,29 +77,26 @@ type restoring struct {
 
 var errNoVersion = errors.New("an entry without a version cannot be restored")
 
-func restorable(key string, e Entry) (restoring, error) {
+func restorable(sealer *Sealer, key string, e Entry) (restoring, error) {
 	if e.Version == 0 {
 		return restoring{}, errNoVersion
 	}
 	if strings.HasPrefix(key, customerPrefix) {
-		c, err := decodeCustomer(e, "", "")
-		return restoring{entry: e, customer: &c}, err
+		c, err := sealer.decodeCustomer(key, e)
+		return restoring{sealer: sealer, entry: e, customer: &c}, err
 	}
 	if key == drainedKey {
 		_, err := decodeDrains(e)
-		return restoring{entry: e, drains: true}, err
+		return restoring{sealer: sealer, entry: e, drains: true}, err
 	}
 	if !ValidInstrumentID(key) {
-		return restoring{entry: e}, nil
+		return restoring{sealer: sealer, entry: e}, nil
 	}
-	rec, err := decodeRecord(e.Value)
+	rec, err := sealer.decode(key, e.Value)
 	if err != nil {
 		return restoring{}, err
 	}
-	if recordKey(rec.ID) != key {
-		return restoring{}, fmt.Errorf("%w: a record under another's key", ErrStore)
-	}
-	return restoring{entry: e, record: &stored{rec, e.Version}}, nil
+	return restoring{sealer: sealer, entry: e, record: &stored{rec, e.Version}}, nil
 }
 
 // over is the write that makes the store's entry what it should be, and the record
@@ -117,14 +115,14 @@ func (r restoring) over(key string, have Entry) (w Write, next stored, changed b
 	}
 	cur := stored{version: have.Version}
 	if have.Version > 0 {
-		if cur.Record, err = decodeRecord(have.Value); err != nil {
+		if cur.Record, err = r.sealer.decode(key, have.Value); err != nil {
 			return w, next, false, err
 		}
 	}
 	if next, changed = merged(cur, *r.record); !changed {
 		return w, next, false, nil
 	}
-	w = recordWrite(cur, next)
+	w = recordWrite(r.sealer, cur, next)
 	if have.Version == 0 {
 		w.Value = r.entry.Value // as it was, to the byte
 	}
@@ -132,22 +130,22 @@ func (r restoring) over(key string, have Entry) (w Write, next stored, changed b
 }
 
 func (r restoring) overCustomer(key string, have Entry) (w Write, none stored, changed bool, err error) {
-	cur, err := decodeCustomer(have, "", "")
+	cur, err := r.sealer.decodeCustomer(key, have)
 	if err != nil {
 		return w, none, false, err
 	}
 	next, changed := mergedCustomer(cur, *r.customer)
 	w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: next.version, Nonce: nonce()}
 	if have.Version > 0 {
-		w.Value, err = json.Marshal(next.customer)
+		w.Value = r.sealer.encodeCustomer(next.customer)
 	}
 	return w, none, changed, err
 }
 
 // recordWrite replaces a record, with all that follows from it. It claims all names
 // of next, in their order.
-func recordWrite(cur, next stored) Write {
-	w := Write{Key: recordKey(next.ID), Expect: cur.version, Version: next.version, Value: next.encode(), Nonce: nonce()}
+func recordWrite(sealer *Sealer, cur, next stored) Write {
+	w := Write{Key: recordKey(next.ID), Expect: cur.version, Version: next.version, Value: sealer.encode(next.Record), Nonce: nonce()}
 	var before []Member
 	if cur.version > 0 {
 		before = cur.members()

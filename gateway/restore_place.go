@@ -11,7 +11,7 @@ import (
 // as if it were new, and given it another id; or have stored it again under another
 // key, at a provider that then answers with what it has. Both ids were told to
 // somebody: one becomes the alias of the other. owners are those of next's claims.
-func onePlaceEach(ctx context.Context, store Store, next stored, owners []string) error {
+func onePlaceEach(ctx context.Context, store Store, sealer *Sealer, next stored, owners []string) error {
 	if !next.live() {
 		return nil
 	}
@@ -19,7 +19,7 @@ func onePlaceEach(ctx context.Context, store Store, next stored, owners []string
 		if owners[i] == next.ID || !isPlaceClaim(claim) {
 			continue
 		}
-		if err := sharePlace(ctx, store, next.ID, owners[i], claim); err != nil {
+		if err := sharePlace(ctx, store, sealer, next.ID, owners[i], claim); err != nil {
 			return err
 		}
 	}
@@ -30,7 +30,7 @@ func isPlaceClaim(claim string) bool { return strings.HasPrefix(claim, "ref/") }
 
 // sharePlace settles who of two records has a place. It starts again when another
 // request changes the one that gives it up.
-func sharePlace(ctx context.Context, store Store, id, otherID, claim string) error {
+func sharePlace(ctx context.Context, store Store, sealer *Sealer, id, otherID, claim string) error {
 	for range maxRestoreTries {
 		loaded, err := store.Load(ctx, recordKey(id), recordKey(otherID))
 		if err != nil {
@@ -41,7 +41,7 @@ func sharePlace(ctx context.Context, store Store, id, otherID, claim string) err
 			if e.Version == 0 {
 				return nil // who only claims it has no use for it: the next one takes it
 			}
-			if both[i].Record, err = decodeRecord(e.Value); err != nil {
+			if both[i].Record, err = sealer.decode([2]string{id, otherID}[i], e.Value); err != nil {
 				return err
 			}
 			both[i].version = e.Version
@@ -58,7 +58,7 @@ func sharePlace(ctx context.Context, store Store, id, otherID, claim string) err
 		if err != nil {
 			return err
 		}
-		w := recordWrite(yielder, stored{alias, yielder.version + 1})
+		w := recordWrite(sealer, yielder, stored{alias, yielder.version + 1})
 		for _, c := range yielder.Claims { // what it lets go of, the place first of all
 			if slices.Contains(keeper.Claims, c) {
 				w.Claims = append(w.Claims, Claim{Key: c, Owner: keeper.ID})

@@ -42,7 +42,7 @@ type testingT interface {
 func restoreAll(t testingT, s Store, entries []saved) map[Restored]int {
 	counts := map[Restored]int{}
 	for _, e := range entries {
-		done, err := Restore(t.Context(), s, e.key, e.entry, false)
+		done, err := Restore(t.Context(), s, testSealer(), e.key, e.entry, false)
 		require.NoError(t, err)
 		counts[done]++
 	}
@@ -86,7 +86,7 @@ func TestADryRestoreWritesNothing(t *testing.T) {
 	w.stores(t, acme, input("cus", card(visa)), "key")
 	empty := newMemStore()
 	for _, e := range dumped(t, w.store) {
-		done, err := Restore(t.Context(), empty, e.key, e.entry, true)
+		done, err := Restore(t.Context(), empty, testSealer(), e.key, e.entry, true)
 		require.NoError(t, err)
 		require.Equal(t, RestoredNew, done)
 	}
@@ -108,7 +108,7 @@ func TestWhatCannotBeRestoredIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newMemStore()
-			_, err := Restore(t.Context(), s, e.key, e.entry, false)
+			_, err := Restore(t.Context(), s, testSealer(), e.key, e.entry, false)
 			require.Error(t, err)
 			require.Empty(t, s.entries)
 		})
@@ -256,7 +256,7 @@ func TestARestoreWhileGatewaysServe(t *testing.T) {
 		for part := range 4 {
 			wg.Go(func() {
 				for i := part; i < len(backup); i += 4 {
-					if _, err := Restore(t.Context(), w.store, backup[i].key, backup[i].entry, false); err != nil {
+					if _, err := Restore(t.Context(), w.store, testSealer(), backup[i].key, backup[i].entry, false); err != nil {
 						t.Error(err)
 					}
 					time.Sleep(time.Millisecond)

@@ -29,7 +29,7 @@ func (s *Service) put(ctx context.Context, op string, cur stored, next Record, l
 	}
 	add, remove := indexChange(before, next.members())
 	w := Write{
-		Key: recordKey(next.ID), Expect: cur.version, Value: next.encode(), Nonce: nonce(),
+		Key: recordKey(next.ID), Expect: cur.version, Value: s.encode(next), Nonce: nonce(),
 		Add: add, Remove: remove, Load: load,
 	}
 	for _, c := range next.Claims {
@@ -52,7 +52,7 @@ func (s *Service) put(ctx context.Context, op string, cur stored, next Record, l
 		return cur, res, storeError(op, s.vanished(next.ID))
 	}
 	if !res.Applied {
-		other, err := decodeRecord(res.Current.Value)
+		other, err := s.decode(next.ID, res.Current.Value)
 		if err != nil {
 			return cur, res, storeError(op, err)
 		}
@@ -103,7 +103,8 @@ func (s *Service) load(ctx context.Context, op string, ids ...string) ([]*stored
 		if e.Version == 0 {
 			continue
 		}
-		rec, err := s.recent.decode(id, e.Value)
+		rec, err := s.recent.decode(s.sealer.Load(), id, e.Value)
+		s.noteUnreadable(err)
 		if err != nil {
 			return nil, storeError(op, err)
 		}

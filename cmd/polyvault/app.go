@@ -96,7 +96,7 @@ func referenceKeys(c *config.Config) gateway.Keys {
 // gatewayConfig is what the gateway takes from a configuration whose providers are open.
 func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gateway.Store, log *zap.Logger) gateway.Config {
 	gc := gateway.Config{
-		Store: store, Keys: referenceKeys(c), Owner: owner(), Log: log,
+		Store: store, Keys: referenceKeys(c), Encryption: encryptionKeys(c), Owner: owner(), Log: log,
 		StaleIfError:   time.Duration(c.Reads.StaleIfError),
 		Lease:          time.Duration(c.Lease),
 		PromoteDefault: c.Deletes.DefaultInstrument == "promote",

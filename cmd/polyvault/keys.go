@@ -14,11 +14,11 @@ import (
 func newKeys() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Make API keys",
+		Short: "Make API keys, and rotate encryption keys",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return usagef("a command is required: new") },
+		RunE:  func(*cobra.Command, []string) error { return usagef("a command is required: new or rotate-at-rest") },
 	}
-	cmd.AddCommand(newKeysNew())
+	cmd.AddCommand(newKeysNew(), newKeysRotate())
 	return cmd
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -43,3 +45,25 @@ func (p *progress) end() {
 		_, _ = fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }
+
+// countedProgress is a progress that several may count on.
+type countedProgress struct {
+	mu sync.Mutex
+	p  *progress
+}
+
+func newCountedProgress(w io.Writer, what string) *countedProgress {
+	return &countedProgress{p: newProgress(w, what)}
+}
+
+// pace counts what is looked at; it never slows anything down.
+func (c *countedProgress) pace(ctx context.Context, write bool) error {
+	if !write {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.p.more(1)
+	}
+	return ctx.Err()
+}
+
+func (c *countedProgress) end() { c.p.end() }

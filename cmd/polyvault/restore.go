@@ -58,9 +58,15 @@ func restore(cmd *cobra.Command, c *config.Config, args []string, dryRun bool) e
 	if err != nil {
 		return err
 	}
+	sealer, err := sealerOf(c)
+	if err != nil {
+		return err
+	}
 	errs := &printer{w: cmd.ErrOrStderr()}
 	for _, name := range names {
-		contents, err := readFile(name, referenceKeys(c), func(journal.Entry) error { return cmd.Context().Err() })
+		contents, err := readFile(name, referenceKeys(c), func(e journal.Entry) error {
+			return errors.Join(cmd.Context().Err(), sealer.Check(e.Key, gateway.Entry{Value: e.Value, Version: e.Version}))
+		})
 		if err != nil {
 			return err
 		}
@@ -76,7 +82,7 @@ func restore(cmd *cobra.Command, c *config.Config, args []string, dryRun bool) e
 	if err != nil {
 		return err
 	}
-	r := newRestorer(cmd.Context(), store, dryRun)
+	r := newRestorer(cmd.Context(), store, sealer, dryRun)
 	progress := newProgress(cmd.ErrOrStderr(), "entries")
 	for _, name := range names {
 		_, err = readFile(name, referenceKeys(c), func(e journal.Entry) error {
@@ -145,6 +151,7 @@ func readFile(name string, keys gateway.Keys, fn func(journal.Entry) error) (jou
 type restorer struct {
 	ctx    context.Context //nolint:containedctx // it is one restore's, and no longer
 	store  gateway.Store
+	sealer *gateway.Sealer
 	dryRun bool
 	group  *errgroup.Group
 	lanes  []chan journal.Entry
@@ -156,8 +163,8 @@ type restorer struct {
 // restoreLanes is how many writes are under way: enough to fill a bbolt transaction.
 const restoreLanes = 64
 
-func newRestorer(ctx context.Context, store gateway.Store, dryRun bool) *restorer {
-	r := &restorer{store: store, dryRun: dryRun, seed: maphash.MakeSeed()}
+func newRestorer(ctx context.Context, store gateway.Store, sealer *gateway.Sealer, dryRun bool) *restorer {
+	r := &restorer{store: store, sealer: sealer, dryRun: dryRun, seed: maphash.MakeSeed()}
 	r.group, r.ctx = errgroup.WithContext(ctx)
 	for range restoreLanes {
 		lane := make(chan journal.Entry, 4)
@@ -179,7 +186,7 @@ func (r *restorer) add(e journal.Entry) error {
 
 func (r *restorer) run(lane <-chan journal.Entry) error {
 	for e := range lane {
-		done, err := gateway.Restore(r.ctx, r.store, e.Key, gateway.Entry{Value: e.Value, Version: e.Version}, r.dryRun)
+		done, err := gateway.Restore(r.ctx, r.store, r.sealer, e.Key, gateway.Entry{Value: e.Value, Version: e.Version}, r.dryRun)
 		if err != nil {
 			return fmt.Errorf("an entry cannot be restored: %w", err)
 		}

@@ -97,10 +97,12 @@ func TestFilesBringBackWhatWasAnswered(t *testing.T) {
 			}
 			files = append(files, files[:len(files)/2]...)
 			random.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
+			sealer, err := gateway.NewSealer(ring("k1"), nil)
+			require.NoError(t, err)
 			restored := boltAt(t, filepath.Join(t.TempDir(), "p.db"))
 			for _, b := range slices.Concat(files, files[:1]) {
 				_, err := Read(bytes.NewReader(b), ring("k1"), func(e Entry) error {
-					_, err := gateway.Restore(t.Context(), restored, e.Key, gateway.Entry{Value: e.Value, Version: e.Version}, false)
+					_, err := gateway.Restore(t.Context(), restored, sealer, e.Key, gateway.Entry{Value: e.Value, Version: e.Version}, false)
 					return err
 				})
 				require.NoError(t, err)

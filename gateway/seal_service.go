@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// encode writes a record's durable form under the key that is current now, whichever
+// generation writes.
+func (e *engine) encode(r Record) []byte { return e.sealer.Load().encode(r) }
+
+// decode reads the durable form of the record with this id.
+func (e *engine) decode(id string, value []byte) (Record, error) {
+	r, err := e.sealer.Load().decode(id, value)
+	e.noteUnreadable(err)
+	return r, err
+}
+
+func (e *engine) encodeCustomer(c customer) []byte { return e.sealer.Load().encodeCustomer(c) }
+
+// decodeCustomer reads the entry of a tenant's customer, who may have none yet.
+func (e *engine) decodeCustomer(entry Entry, tenant, id string) (storedCustomer, error) {
+	if entry.Version == 0 {
+		return storedCustomer{customer: customer{Schema: schemaVersion, Tenant: tenant, ID: id}}, nil
+	}
+	c, err := e.sealer.Load().decodeCustomer(customerEntryKey(tenant, id), entry)
+	e.noteUnreadable(err)
+	return c, err
+}
+
+func (e *engine) encodeKeyUse(entry string, k keyUse) []byte {
+	return e.sealer.Load().encodeKeyUse(entry, k)
+}
+
+func (e *engine) decodeKeyUse(entry string, value Entry) (storedKeyUse, error) {
+	k, err := e.sealer.Load().decodeKeyUse(entry, value)
+	e.noteUnreadable(err)
+	return k, err
+}
+
+// noteUnreadable raises an alarm if a stored value does not open: somebody has changed
+// the store, or a key was taken away too early.
+func (e *engine) noteUnreadable(err error) {
+	if err == nil || !errors.Is(err, ErrUnreadable) {
+		return
+	}
+	e.unreadable.Add(1)
+	now, last := e.now().UnixNano(), e.unreadableLogged.Load()
+	if now-last < int64(alarmEvery) && last != 0 || !e.unreadableLogged.CompareAndSwap(last, now) {
+		return
+	}
+	e.log.Error("A STORED VALUE DOES NOT OPEN: it was changed or moved in the store, or its encryption key is missing",
+		zap.Int64("values", e.unreadable.Load()), zap.Duration("again_after", time.Duration(alarmEvery)), zap.Error(err))
+}
+
+// Unreadable is how often a stored value did not open.
+func (s *Service) Unreadable() int64 { return s.unreadable.Load() }
+
+// EncryptionKeyIDs are the ids of the keys that stored values can be opened with, the
+// current one first.
+func (s *Service) EncryptionKeyIDs() []string { return s.sealer.Load().KeyIDs() }
