@@ -11,6 +11,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/polyvault/polyvault/normalize"
 )
 
 //go:embed schema.json
@@ -102,6 +104,10 @@ func (w *schemaWalk) walk(e *jsonschema.ValidationError) {
 	case *kind.AdditionalProperties:
 		known := w.known(e.SchemaURL)
 		for _, name := range slices.Sorted(slices.Values(k.Properties)) {
+			if normalize.ContainsCardNumber(name) {
+				w.p.add(where, "holds an unknown key that looks like a card number, which is not shown")
+				continue
+			}
 			w.p.add(where.with(name), "unknown key; the keys here are %s", known)
 		}
 	case *kind.Required:
@@ -116,6 +122,9 @@ func (w *schemaWalk) walk(e *jsonschema.ValidationError) {
 		}
 		w.p.add(where, "must be %s, not %s", orElse(described, wanted(k.Want)), wanted([]string{k.Got}))
 	case *kind.Enum:
+		if _, text := k.Got.(string); !text {
+			w.p.doc.remove(where) // it could not be decoded
+		}
 		w.p.add(where, "must be one of %s", list(k.Want))
 	case *kind.MinItems:
 		w.p.add(where, "must not be empty")
@@ -124,7 +133,7 @@ func (w *schemaWalk) walk(e *jsonschema.ValidationError) {
 	case *kind.MinProperties, *kind.MaxProperties:
 		w.p.add(where, "must have exactly %s", described)
 	default:
-		if strings.HasSuffix(e.SchemaURL, "/duration") {
+		if alternatives || strings.HasSuffix(e.SchemaURL, "/duration") {
 			w.p.doc.remove(where) // it could not be decoded
 		}
 		w.p.add(where, "must be %s", orElse(described, "valid"))

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -142,8 +143,8 @@ func IsCardNumber(s string) bool {
 }
 
 // ContainsCardNumber reports whether a card number stands anywhere in s, also
-// with spaces, dashes or dots between its digits, or in full-width digits. It is
-// used to refuse numbers in fields that are not made for them, so it looks for
+// with spaces, dashes, dots or invisible characters between its digits, or in the
+// digits of another script. It is used to refuse numbers in fields that are not made for them, so it looks for
 // groups of digits that together make 13 to 19 with a valid check digit and the
 // leading digits of a scheme. A number inside a longer run of digits does not
 // count, or every timestamp and order id would be suspect.
@@ -160,9 +161,10 @@ func ContainsCardNumber(s string) bool {
 		switch {
 		case r >= '0' && r <= '9':
 			group, gap = append(group, byte(r)), 0
-		case r >= '０' && r <= '９': // full-width
-			group, gap = append(group, byte('0'+r-'０')), 0
-		case strings.ContainsRune(" -._\u00a0\u2009\u2011", r) && gap < 2:
+		case r >= 0x80 && unicode.IsDigit(r):
+			group, gap = append(group, '0'+digitValue(r)), 0
+		case r >= 0x80 && unicode.Is(unicode.Cf, r): // nobody sees it: the digits stand next to each other
+		case separator(r) && gap < 2:
 			endGroup()
 			gap++
 		default:
@@ -175,6 +177,32 @@ func ContainsCardNumber(s string) bool {
 	}
 	endGroup()
 	return groupsHoldCardNumber(groups)
+}
+
+// separator reports whether people write r between the groups of a number.
+func separator(r rune) bool {
+	switch r {
+	case ' ', '-', '.', '_':
+		return true
+	default:
+		return r >= 0x80 && (unicode.Is(unicode.Zs, r) || unicode.Is(unicode.Pd, r))
+	}
+}
+
+// digitValue is what a decimal digit of any script stands for. Unicode keeps the ten of
+// each script together and in order, so that the blocks' lengths are multiples of ten.
+func digitValue(r rune) byte {
+	for _, block := range unicode.Nd.R16 {
+		if r >= rune(block.Lo) && r <= rune(block.Hi) {
+			return byte((r - rune(block.Lo)) % 10)
+		}
+	}
+	for _, block := range unicode.Nd.R32 {
+		if r >= rune(block.Lo) && r <= rune(block.Hi) { //nolint:gosec // a rune
+			return byte((r - rune(block.Lo)) % 10) //nolint:gosec // a rune
+		}
+	}
+	return 0
 }
 
 // groupsHoldCardNumber tries every run of neighbouring groups.

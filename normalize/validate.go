@@ -59,11 +59,19 @@ func (v *validator) pan(pointer string) {
 	v.add(pointer, PANInUnexpectedField, "holds what looks like a card number; send it only as a card source's number")
 }
 
-// forbiddenRune refuses control characters, bidirectional overrides and isolates
-// (which make text read differently from what it is), and unassigned space.
+// forbiddenRune refuses control characters, whatever reorders text (which makes it read
+// differently from what it is), and what nobody can see. The two joiners (U+200C, U+200D)
+// pass: Persian and Indic names are written with them.
 func forbiddenRune(r rune) bool {
-	return unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 ||
-		r == 0x2028 || r == 0x2029 || r == 0xfeff || r == unicode.ReplacementChar || r >= 0xfff9 && r <= 0xfffb
+	switch {
+	case r < 0x80:
+		return r < ' ' || r == 0x7f
+	case r == 0x200c || r == 0x200d:
+		return false
+	default:
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || unicode.Is(unicode.Cf, r) ||
+			r == 0x2028 || r == 0x2029 || r == unicode.ReplacementChar
+	}
 }
 
 var (
@@ -190,7 +198,9 @@ func (v *validator) metadata(pointer string, m map[string]string) {
 		case !metadataKey.MatchString(k):
 			v.add(pointer, InvalidField, "keys must be 1 to 40 of A-Z a-z 0-9 _ . -")
 		default:
-			v.text(p, strings.TrimSpace(m[k]), 500)
+			if value := m[k]; len(value) > 500 || strings.Trim(value, " ") != "" { // blank is a value here
+				v.text(p, value, 500)
+			}
 		}
 	}
 }

@@ -12,8 +12,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
-
-	"github.com/polyvault/polyvault/normalize"
 )
 
 var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -26,7 +24,7 @@ func (a *API) exchange(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Request().URL.RawQuery = strings.ReplaceAll(c.Request().URL.RawQuery, ";", "%3B")
 		x := exchangeOf(c)
 		if x.requestID = c.Request().Header.Get(echo.HeaderXRequestID); !requestIDPattern.MatchString(x.requestID) ||
-			normalize.ContainsCardNumber(x.requestID) {
+			holdsSecret(x.requestID) {
 			x.requestID = strings.ToLower(rand.Text())
 		}
 		h := c.Response().Header()
@@ -51,7 +49,7 @@ func (a *API) logged(next echo.HandlerFunc) echo.HandlerFunc {
 			zap.String("method", knownMethod(c.Request().Method)), zap.Int("status", c.Response().Status),
 			zap.Duration("took", a.now().Sub(begin)), zap.String("address", c.RealIP()), zap.Int64("bytes", c.Response().Size))
 		if x.err != nil {
-			fields = append(fields, zap.String("error", withoutCardNumber(x.err.Error())))
+			fields = append(fields, zap.String("error", withoutSecrets(x.err.Error())))
 		}
 		if x.writeErr != nil {
 			fields = append(fields, zap.String("write_error", x.writeErr.Error()))
@@ -98,7 +96,7 @@ func (a *API) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 				text = fault.Error()
 			}
 			a.log.Error("panic", zap.String("request_id", exchangeOf(c).requestID),
-				zap.String("thrown", withoutCardNumber(text)), zap.ByteString("stack", debug.Stack()))
+				zap.String("thrown", withoutSecrets(text)), zap.ByteString("stack", debug.Stack()))
 			err = errPanic
 		}()
 		return next(c)

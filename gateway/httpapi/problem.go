@@ -57,16 +57,16 @@ func newProblem(err error, requestID string, keyed bool) problem {
 	kind := kindOf(e.Code)
 	p := problem{
 		Type: problemBase + string(e.Code), Title: kind.title, Status: kind.status, Code: e.Code, Outcome: e.Outcome,
-		Retry: retryOf(e, keyed), Detail: withoutCardNumber(e.Msg), RequestID: requestID,
+		Retry: retryOf(e, keyed), Detail: withoutSecrets(e.Msg), RequestID: requestID,
 	}
 	for _, f := range e.Fields {
-		f.Pointer, f.Message = safePointer(f.Pointer), withoutCardNumber(f.Message)
+		f.Pointer, f.Message = safePointer(f.Pointer), withoutSecrets(f.Message)
 		p.Errors = append(p.Errors, f)
 	}
 	if e.Provider != "" {
 		p.Provider = &problemProvider{
 			Name: e.Provider, HTTPStatus: e.HTTPStatus,
-			Code: withoutCardNumber(e.ProviderCode), RequestID: withoutCardNumber(e.RequestID),
+			Code: withoutSecrets(e.ProviderCode), RequestID: withoutSecrets(e.RequestID),
 		}
 	}
 	if f, ok := errors.AsType[*gateway.Failure](err); ok {

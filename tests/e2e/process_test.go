@@ -58,7 +58,7 @@ func newReferenceKey(t *testing.T) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-const allScopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, providers:write, references:read"
+const allScopes = "instruments:read, instruments:write, instruments:resolve, customers:read, customers:write, providers:read, providers:write, references:read"
 
 // startGateway serves with the store section that is given. Gateways that share a
 // store must share the reference key.
