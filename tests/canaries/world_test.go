@@ -168,7 +168,11 @@ func (w *world) do(req *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	w.keep(resp.StatusCode, head, raw)
+	if resp.StatusCode == http.StatusOK && (req.URL.Path == "/openapi.json" || strings.HasPrefix(req.URL.Path, "/docs")) {
+		w.keep(resp.StatusCode, head) // files: the contract has a published number in an example
+	} else {
+		w.keep(resp.StatusCode, head, raw)
+	}
 	a := answer{status: resp.StatusCode}
 	_ = json.Unmarshal(raw, &a.body)
 	return a, nil
