@@ -33,6 +33,7 @@ func run[T any](ctx context.Context, m *permit, fn func(context.Context) (T, err
 		m.end(err, time.Since(start))
 	}()
 	out, err = fn(ctx)
+	scrub(&out)
 	return out, named(m.p.name, err)
 }
 
@@ -59,7 +60,8 @@ func panicked(v any) error {
 	}
 }
 
-// named puts the provider's name on an error, once. What is not a
+// named puts the provider's name on an error, once, and takes out of it what looks
+// like a card number. What is not a
 // [*normalize.Error] is an adapter's defect, and proves nothing.
 func named(provider string, err error) error {
 	if err == nil {
@@ -67,11 +69,10 @@ func named(provider string, err error) error {
 	}
 	e, ok := errors.AsType[*normalize.Error](err)
 	if !ok {
-		return &normalize.Error{
-			Code: normalize.ProviderError, Outcome: normalize.Unknown, Provider: provider, Msg: "the provider call failed", Err: err,
-		}
+		e = &normalize.Error{Code: normalize.ProviderError, Outcome: normalize.Unknown, Msg: "the provider call failed", Err: err}
 	}
 	withName := *e
 	withName.Provider = provider
+	scrubError(&withName)
 	return &withName
 }

@@ -30,9 +30,13 @@ func (c *creation) call(ctx context.Context, m *permit, src normalize.Source, cu
 		if err != nil {
 			return adapters.Instrument{}, harmless(err)
 		}
-		return creator.Create(ctx, adapters.CreateInput{
+		ins, err := creator.Create(ctx, adapters.CreateInput{
 			Customer: reference, Source: src, BillingAddress: c.in.BillingAddress, Default: c.in.Default,
 		})
+		if err != nil {
+			return ins, err
+		}
+		return withoutNumber(ins, &src)
 	})
 }
 

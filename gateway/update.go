@@ -270,7 +270,11 @@ func (s *Service) updateAtProvider(ctx context.Context, p *Provider, cur stored,
 			change.Version = cur.primary().Version
 		}
 		ins, err = call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
-			return updater.Update(ctx, refs, *change)
+			ins, err := updater.Update(ctx, refs, *change)
+			if err != nil {
+				return ins, err
+			}
+			return withoutNumber(ins, change.Source)
 		})
 		if err != nil || setter == nil {
 			return ins, err == nil, err

@@ -149,6 +149,9 @@ func IsCardNumber(s string) bool {
 // leading digits of a scheme. A number inside a longer run of digits does not
 // count, or every timestamp and order id would be suspect.
 func ContainsCardNumber(s string) bool {
+	if !hasDigits(s, 13) {
+		return false // most texts, at no cost
+	}
 	var groups []string // digit groups that stand next to each other
 	var group []byte
 	gap := 0
@@ -203,6 +206,34 @@ func digitValue(r rune) byte {
 		}
 	}
 	return 0
+}
+
+// hasDigits reports whether s may hold n digits or more. What is not ASCII counts as one.
+func hasDigits(s string, n int) bool {
+	for i := 0; i < len(s) && n > 0; i++ {
+		if c := s[i]; c >= '0' && c <= '9' || c >= 0x80 {
+			n--
+		}
+	}
+	return n <= 0
+}
+
+// IsWrittenCardNumber reports whether s is a card number and nothing else, with or
+// without spaces, dashes or dots: for ids that other programs made, in which a run of
+// digits is chance.
+func IsWrittenCardNumber(s string) bool {
+	digits := make([]byte, 0, 19)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+			if digits = append(digits, c); len(digits) > 19 {
+				return false
+			}
+		case !strings.ContainsRune(" -._", rune(c)):
+			return false
+		}
+	}
+	return len(digits) >= 13 && BrandOf(string(digits)) != BrandOther && Luhn(string(digits))
 }
 
 // groupsHoldCardNumber tries every run of neighbouring groups.

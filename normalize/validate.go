@@ -113,8 +113,8 @@ func (v *validator) reference(pointer, s string) {
 		v.add(pointer, MissingField, "is required")
 	case !referencePattern.MatchString(s) || s == "." || strings.Contains(s, ".."):
 		v.add(pointer, InvalidField, "must be a provider's reference: up to 128 of A-Z a-z 0-9 . _ @ ~ : + = / -")
-	case len(s) < 20 && IsCardNumber(s) && len(s) != 16 && len(s) != 19:
-		// CyberSource's own token formats are 16 or 19 digits, so those pass.
+	case IsWrittenCardNumber(s), IsCardNumber(s) && len(s) != 16 && len(s) != 19:
+		// CyberSource's own token formats are 16 or 19 digits. They begin like no scheme's cards, so those pass.
 		v.pan(pointer)
 	}
 }

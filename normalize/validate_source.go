@@ -101,8 +101,13 @@ func (v *validator) domesticAccount(pointer string, b BankAccountSource) {
 }
 
 func (v *validator) instrumentIdentifier(pointer string, s InstrumentIdentifierSource) {
-	if v.required(pointer+"/instrument_identifier", s.InstrumentIdentifier) && !identifierPattern.MatchString(s.InstrumentIdentifier) {
-		v.add(pointer+"/instrument_identifier", InvalidField, "must be 12 to 32 letters and digits")
+	if v.required(pointer+"/instrument_identifier", s.InstrumentIdentifier) {
+		switch {
+		case !identifierPattern.MatchString(s.InstrumentIdentifier):
+			v.add(pointer+"/instrument_identifier", InvalidField, "must be 12 to 32 letters and digits")
+		case IsWrittenCardNumber(s.InstrumentIdentifier):
+			v.pan(pointer + "/instrument_identifier")
+		}
 	}
 	v.expiry(pointer, s.ExpMonth, s.ExpYear)
 	v.brand(pointer+"/brand", s.Brand)
@@ -115,8 +120,13 @@ func (v *validator) brand(pointer string, b Brand) {
 }
 
 func (v *validator) vaultedToken(pointer string, s VaultedTokenSource) {
-	if v.required(pointer+"/payment_method_id", s.PaymentMethodID) && !paymentMethodID.MatchString(s.PaymentMethodID) {
-		v.add(pointer+"/payment_method_id", InvalidField, `must be "<gateway>.<method>", e.g. "braintree.credit_card"`)
+	if v.required(pointer+"/payment_method_id", s.PaymentMethodID) {
+		switch {
+		case !paymentMethodID.MatchString(s.PaymentMethodID):
+			v.add(pointer+"/payment_method_id", InvalidField, `must be "<gateway>.<method>", e.g. "braintree.credit_card"`)
+		case ContainsCardNumber(s.PaymentMethodID):
+			v.pan(pointer + "/payment_method_id")
+		}
 	}
 	if v.required(pointer+"/currency", s.Currency) {
 		v.currency(pointer+"/currency", s.Currency)

@@ -32,13 +32,14 @@ const (
 	MalformedJSON     Kind = "malformed_json"      // executed; the body breaks off inside a string
 	HTML              Kind = "html"                // executed; the body is an HTML page
 	RateLimited       Kind = "rate_limited"        // the provider's own 429; nothing was executed
+	Echo              Kind = "echo"                // the answer is status (default 400) and tells the request's card number in every member and header; nothing was executed
 )
 
 // Kinds returns every fault.
 func Kinds() []Kind {
 	return []Kind{
 		Refuse, Reset, Hang, Delay, Status, StatusAfterCommit, CommitThenDrop, CommitThenHang,
-		Truncate, SlowBody, HugeBody, MalformedJSON, HTML, RateLimited,
+		Truncate, SlowBody, HugeBody, MalformedJSON, HTML, RateLimited, Echo,
 	}
 }
 
@@ -49,7 +50,7 @@ type Rule struct {
 	Fault   Kind   `json:"fault"`    //
 	Times   int    `json:"times"`    // how many requests are hit; 0 means until the rule is cleared
 	DelayMS int    `json:"delay_ms"` // 0–600000; what it means is at each fault
-	Status  int    `json:"status"`   // 200–599, for status and status_after_commit
+	Status  int    `json:"status"`   // 200–599, for status, status_after_commit and echo
 	// Probability is the chance that a request which matches is hit, above 0 and up to
 	// 1; 0, which is left out, is 1. A request that is spared may meet a later rule,
 	// and is not counted in Times.

@@ -102,6 +102,8 @@ func TestEachFault(t *testing.T) {
 		"malformed JSON":      {fault.Rule{Fault: fault.MalformedJSON}, true, 201, false, `{"id":"brok`},
 		"HTML":                {fault.Rule{Fault: fault.HTML}, true, 201, false, "<!doctype html>"},
 		"rate limited":        {fault.Rule{Fault: fault.RateLimited}, false, 429, false, ""},
+		"echo":                {fault.Rule{Fault: fault.Echo, Status: 422}, false, 422, false, `{"card":{"bin":"4111111111111111"`},
+		"echo by default":     {fault.Rule{Fault: fault.Echo}, false, 400, false, `{"card"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -52,6 +52,8 @@ func (r Rule) serve(w http.ResponseWriter, req *http.Request, next http.Handler,
 		next.ServeHTTP(w, req)
 	case Status:
 		writeStatus(w, r.Status)
+	case Echo:
+		r.echo(w, req)
 	case RateLimited:
 		if o.RateLimited == nil {
 			writeStatus(w, http.StatusTooManyRequests)

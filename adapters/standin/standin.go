@@ -114,6 +114,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveFaults(w, r)
 	case "/_sandbox/seed":
 		s.serveSeed(w, r)
+	case "/_sandbox/secrets":
+		s.serveSecrets(w, r)
 	case "/_sandbox/reset":
 		if r.Method != http.MethodPost {
 			methodNotAllowed(w, "POST")
@@ -123,7 +125,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		if strings.HasPrefix(r.URL.Path, "/_sandbox/") {
-			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults, /_sandbox/seed and /_sandbox/reset"})
+			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults, /_sandbox/seed, /_sandbox/secrets and /_sandbox/reset"})
 			return
 		}
 		s.serveLedgered(w, r)

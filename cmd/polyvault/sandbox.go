@@ -33,8 +33,10 @@ func newSandbox() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Run the stand-in providers only",
 		Long: "Run stateful stand-ins of the three providers, for development and CI.\n" +
-			"Each serves GET /_sandbox/state, PUT /_sandbox/faults, POST /_sandbox/seed and POST /_sandbox/reset beside the provider's API.\n" +
+			"Each serves GET /_sandbox/state, PUT /_sandbox/faults, POST /_sandbox/seed, PUT /_sandbox/secrets and POST /_sandbox/reset beside the provider's API.\n" +
 			"Seeding with {\"customers\", \"each\", \"first\", \"provider\"} makes customers with so many cards each, and answers a file for polyvault import.\n" +
+			"Secrets are {\"secrets\": […]}: the credentials that are accepted from now on, more than one while they are exchanged;\n" +
+			"CyberSource's are a key id, a colon and the shared secret. GET tells how often each was used.\n" +
 			"A fault is {\"method\", \"path\", \"fault\", \"times\", \"delay_ms\", \"status\", \"probability\"}; all but \"fault\" may be left out:\n" +
 			"without times it stays, with a probability below 1 it hits at random.",
 		Args: cobra.NoArgs,

@@ -64,6 +64,9 @@ func tuneGC() {
 // serve runs the gateway until ctx is done, then drains it.
 func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	tuneGC()
+	if err := noCoreDumps(); err != nil {
+		return err
+	}
 	hup := make(chan os.Signal, 1) // from the very start: SIGHUP ends who does not listen to it
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

@@ -109,6 +109,8 @@ type settings struct {
 	shapes map[string]string // provider -> timeouts, limits and breaker, in YAML
 	routes string            // in YAML
 	admin  string            // admin_listen
+	lease  string            // default 3s
+	more   string            // further sections, in YAML
 }
 
 func (w *world) newGateway(t *testing.T) *gateway {
@@ -133,7 +135,7 @@ func (w *world) newGatewayAs(t *testing.T, own settings) *gateway {
 	require.NoError(t, os.WriteFile(g.config, fmt.Appendf(nil, `
 listen: %s
 admin_listen: %q
-lease: 3s
+lease: %s
 reconcile: {interval: 200ms, settle: 500ms}
 store:
   %s
@@ -166,8 +168,9 @@ providers:
 routes: %s
 insecure_providers: true
 log: {level: info, format: json}
-`, listen, own.admin, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
-		shape(cybersource), url(cybersource), shape(rebilly), url(rebilly), shape(bigcommerce), url(bigcommerce), routes), 0o600))
+%s
+`, listen, own.admin, cmp.Or(own.lease, "3s"), w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
+		shape(cybersource), url(cybersource), shape(rebilly), url(rebilly), shape(bigcommerce), url(bigcommerce), routes, own.more), 0o600))
 	g.env = []string{
 		"CHAOS_REFERENCE_KEY=" + w.reference,
 		"CHAOS_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",

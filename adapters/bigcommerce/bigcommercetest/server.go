@@ -28,14 +28,19 @@ const (
 
 // New makes a stand-in for one store.
 func New(o Options) *standin.Server {
-	s := &server{opts: o.withDefaults()}
+	o = o.withDefaults()
+	s := &server{opts: o, secrets: standin.NewSecrets(o.AccessToken)}
 	s.Reset()
 	return standin.New(s)
 }
 
+// Secrets implements [standin.Rotator].
+func (s *server) Secrets() *standin.Secrets { return s.secrets }
+
 // server is the store. Its fields below mu are guarded by it.
 type server struct {
-	opts Options
+	opts    Options
+	secrets *standin.Secrets // that the access token may be
 
 	mu          sync.Mutex
 	key         []byte // of the identities in snapshots
@@ -143,7 +148,7 @@ func (s *server) route(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	given := r.Header.Get("X-Auth-Token")
-	if subtle.ConstantTimeCompare([]byte(given), []byte(s.opts.AccessToken)) != 1 {
+	if !s.secrets.Match(func(token string) bool { return subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1 }) {
 		s.denied(w, http.StatusUnauthorized)
 		return
 	}

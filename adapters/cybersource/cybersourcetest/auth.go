@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/polyvault/polyvault/adapters/standin"
 )
 
 // signaturePattern is the form that the official clients send.
@@ -16,11 +18,34 @@ var signaturePattern = regexp.MustCompile(`^keyid="([^"]*)", ?algorithm="([^"]*)
 
 // authentic verifies an HTTP Signature, or a JWT signed with the shared secret.
 func (v *vault) authentic(r *http.Request, body []byte) bool {
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return v.verifyJWT(r, body, token)
-	}
-	return v.verifySignature(r, body)
+	return v.secrets.Match(func(value string) bool {
+		s, ok := v.signing(value)
+		if !ok {
+			return false
+		}
+		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+			return s.verifyJWT(r, body, token)
+		}
+		return s.verifySignature(r, body)
+	})
 }
+
+// signing is the vault with one key of those that it accepts.
+type signing struct {
+	*vault
+	keyID string
+	key   []byte
+}
+
+// signing reads a secret: a key id, a colon and the shared secret in base64.
+func (v *vault) signing(value string) (signing, bool) {
+	keyID, secret, _ := strings.Cut(value, ":")
+	key, err := base64.StdEncoding.DecodeString(secret)
+	return signing{v, keyID, key}, err == nil && len(key) > 0
+}
+
+// Secrets implements [standin.Rotator].
+func (v *vault) Secrets() *standin.Secrets { return v.secrets }
 
 func carriesDigest(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
@@ -29,9 +54,9 @@ func carriesDigest(method string) bool {
 // verifySignature rebuilds the signed string from the request as it was received.
 // The texts are compared, not what they decode to: base64 has several spellings
 // of one value.
-func (v *vault) verifySignature(r *http.Request, body []byte) bool {
+func (v signing) verifySignature(r *http.Request, body []byte) bool {
 	m := signaturePattern.FindStringSubmatch(r.Header.Get("Signature"))
-	if m == nil || m[1] != v.opts.KeyID || m[2] != "HmacSHA256" || r.Header.Get("V-C-Merchant-Id") != v.opts.MerchantID {
+	if m == nil || m[1] != v.keyID || m[2] != "HmacSHA256" || r.Header.Get("V-C-Merchant-Id") != v.opts.MerchantID {
 		return false
 	}
 	date := r.Header.Get("Date")
@@ -63,7 +88,7 @@ func (v *vault) signer() string {
 	return v.opts.MerchantID
 }
 
-func (v *vault) mac(s string) []byte {
+func (v signing) mac(s string) []byte {
 	mac := hmac.New(sha256.New, v.key)
 	mac.Write([]byte(s))
 	return mac.Sum(nil)
@@ -93,7 +118,7 @@ type claims struct {
 
 // verifyJWT takes version 2 claims signed with the shared secret (HS256). Tokens
 // of a certificate (RS256) are refused: the stand-in has none.
-func (v *vault) verifyJWT(r *http.Request, body []byte, token string) bool {
+func (v signing) verifyJWT(r *http.Request, body []byte, token string) bool {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return false
@@ -114,7 +139,7 @@ func (v *vault) verifyJWT(r *http.Request, body []byte, token string) bool {
 		return false
 	}
 	now := v.opts.Now()
-	return header.Algorithm == "HS256" && header.KeyID == v.opts.KeyID &&
+	return header.Algorithm == "HS256" && header.KeyID == v.keyID &&
 		c.Version == "2" && c.Issuer == v.signer() && c.MerchantID == v.opts.MerchantID &&
 		c.Host == r.Host && c.Path == r.RequestURI && c.Method == strings.ToLower(r.Method) &&
 		v.inTime(time.Unix(c.IssuedAt, 0)) && now.Before(time.Unix(c.Expires, 0))

@@ -75,9 +75,9 @@ func New(o Options) *standin.Server {
 // vault is one merchant's vault. One mutex guards all state: requests are
 // executed one after the other, as a test wants them.
 type vault struct {
-	opts Options
-	key  []byte // of signatures
-	mux  *http.ServeMux
+	opts    Options
+	secrets *standin.Secrets // that requests may be signed with
+	mux     *http.ServeMux
 
 	mu          sync.Mutex
 	hashKey     []byte // of the numbers; new after each Reset
@@ -105,11 +105,10 @@ func newVault(o Options) (*vault, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	key, err := base64.StdEncoding.DecodeString(o.SharedSecret)
-	if err != nil {
+	if _, err := base64.StdEncoding.DecodeString(o.SharedSecret); err != nil {
 		return nil, errors.New("cybersourcetest: SharedSecret must be base64")
 	}
-	v := &vault{opts: o, key: key}
+	v := &vault{opts: o, secrets: standin.NewSecrets(o.KeyID + ":" + o.SharedSecret)}
 	v.mux = v.routes()
 	v.Reset()
 	return v, nil

@@ -79,7 +79,8 @@ type Options struct {
 
 // provider is the state. One mutex guards all of it.
 type provider struct {
-	opts Options
+	opts    Options
+	secrets *standin.Secrets // that the API key may be
 
 	mu          sync.Mutex
 	key         []byte        // for hashes of card and account numbers
@@ -114,10 +115,13 @@ func New(o Options) *standin.Server {
 	if o.OffsetLimit == 0 {
 		o.OffsetLimit = 1000
 	}
-	p := &provider{opts: o}
+	p := &provider{opts: o, secrets: standin.NewSecrets(o.SecretKey)}
 	p.Reset()
 	return standin.New(p)
 }
+
+// Secrets implements [standin.Rotator].
+func (p *provider) Secrets() *standin.Secrets { return p.secrets }
 
 // Reset implements [standin.Provider].
 func (p *provider) Reset() {
@@ -180,7 +184,7 @@ const (
 // JavaScript client sends them.
 func (p *provider) authenticate(r *http.Request) access {
 	switch {
-	case hmac.Equal([]byte(r.Header.Get("Reb-Apikey")), []byte(p.opts.SecretKey)):
+	case p.secrets.Match(func(key string) bool { return hmac.Equal([]byte(r.Header.Get("Reb-Apikey")), []byte(key)) }):
 		return fullAccess
 	case hmac.Equal([]byte(r.Header.Get("Authorization")), []byte(p.opts.PublishableKey)):
 		return tokenAccess
