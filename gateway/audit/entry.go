@@ -94,7 +94,19 @@ func (l *line) appendTo(b []byte) []byte {
 
 // safe hides what looks like a card number, and e-mail addresses.
 func safe(s string) string {
-	if strings.ContainsRune(s, '@') || normalize.ContainsCardNumber(s) {
+	// Most text is an id with few digits: a short look spares it the long one.
+	digits, long := 0, false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '@':
+			return hidden
+		case c >= '0' && c <= '9':
+			digits++
+		case c >= utf8.RuneSelf:
+			long = true // digits have other forms
+		}
+	}
+	if (long || digits >= 12) && normalize.ContainsCardNumber(s) {
 		return hidden
 	}
 	return s
