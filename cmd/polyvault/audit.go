@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
@@ -63,7 +62,7 @@ func (t auditTrail) forAPI() httpapi.AuditLog {
 
 func (t auditTrail) add(e audit.Entry) {
 	if t.log != nil {
-		_ = t.log.Append(context.Background(), e) // told by the log itself
+		_ = t.log.Append(e) // told by the log itself
 	}
 }
 

@@ -73,19 +73,19 @@ func (l *line) appendTo(b []byte) []byte {
 	b = appendText(b, "api_key", l.APIKey)
 	b = appendText(b, "address", l.Address)
 	b = appendText(b, "request_id", safe(l.RequestID))
-	b = appendNumber(b, "item", uint64(max(l.Item, 0))) //nolint:gosec // not negative
+	b = appendNumber(b, "item", uint64(max(l.Item, 0)))
 	b = appendText(b, "instrument_id", safe(l.Instrument))
 	b = appendTexts(b, "instruments", l.Instruments)
 	b = appendText(b, "customer_id", safe(l.Customer))
 	b = appendText(b, "operation_id", safe(l.Operation))
 	b = appendText(b, "provider", safe(l.Provider))
-	b = appendNumber(b, "status", uint64(max(l.Status, 0))) //nolint:gosec // not negative
+	b = appendNumber(b, "status", uint64(max(l.Status, 0)))
 	b = appendText(b, "code", l.Code)
 	b = appendText(b, "outcome", l.Outcome)
 	if l.Replayed {
 		b = append(b, `,"replayed":true`...)
 	}
-	b = appendNumber(b, "generation", uint64(max(l.Generation, 0))) //nolint:gosec // not negative
+	b = appendNumber(b, "generation", uint64(max(l.Generation, 0)))
 	b = appendText(b, "digest", l.Digest)
 	b = appendTexts(b, "changed", l.Changed)
 	b = appendNumber(b, "count", l.Count)

@@ -84,7 +84,7 @@ func TestAFullDisk(t *testing.T) {
 		require.NoError(t, l.Ready())
 		d.set(func() { d.writes = errNoSpace })
 		for i := range waiting + 100 {
-			_ = l.Append(t.Context(), entryNo(i))
+			_ = l.Append(entryNo(i))
 			if i == 0 {
 				synctest.Wait()
 			}
@@ -116,11 +116,11 @@ func TestADiskThatHangsHoldsNobodyUpForLong(t *testing.T) {
 		hang := make(chan struct{})
 		d.set(func() { d.hang = hang })
 		began := time.Now()
-		require.ErrorIs(t, l.Append(t.Context(), entryNo(0)), errSlow)
+		require.ErrorIs(t, l.Append(entryNo(0)), errSlow)
 		require.Equal(t, patience, time.Since(began))
 		require.Error(t, l.Ready())
 		began = time.Now()
-		require.NoError(t, l.Append(t.Context(), entryNo(1)))
+		require.NoError(t, l.Append(entryNo(1)))
 		require.Zero(t, time.Since(began), "who comes later does not wait")
 		require.Equal(t, 1, logs.FilterMessageSnippet("HANGS").Len())
 		d.set(func() { d.hang = nil })
@@ -142,7 +142,7 @@ func TestBackPressureRatherThanLoss(t *testing.T) {
 		var all sync.WaitGroup
 		const n = waiting + 50
 		for i := range n {
-			all.Go(func() { require.NoError(t, l.Append(t.Context(), entryNo(i))) })
+			all.Go(func() { require.NoError(t, l.Append(entryNo(i))) })
 		}
 		time.Sleep(patience / 2)
 		d.set(func() { d.hang = nil })
@@ -160,14 +160,14 @@ func TestASyncThatFailsIsTriedAgainByItself(t *testing.T) {
 		d := &disk{}
 		l, logs := onDisk(t, d, func(c *Config) { c.Required, c.Sync = true, true })
 		d.set(func() { d.syncs = errNoSpace })
-		require.ErrorIs(t, l.Append(t.Context(), entryNo(0)), errNoSpace)
+		require.ErrorIs(t, l.Append(entryNo(0)), errNoSpace)
 		require.Error(t, l.Ready())
 		d.set(func() { d.syncs = nil })
 		time.Sleep(3 * time.Second)
 		require.NoError(t, l.Ready(), "nothing was appended meanwhile")
 		require.Equal(t, 1, logs.FilterMessageSnippet("written again").Len())
 		require.NoError(t, l.Close())
-		require.ErrorIs(t, l.Append(t.Context(), entryNo(1)), errClosed)
+		require.ErrorIs(t, l.Append(entryNo(1)), errClosed)
 	})
 }
 
@@ -178,7 +178,7 @@ func TestTheDiskHasWhatNobodyWaitsForSoon(t *testing.T) {
 		l, logs := onDisk(t, d, nil)
 		time.Sleep(time.Second)
 		before := d.syncsSucceeded
-		require.NoError(t, l.Append(t.Context(), entryNo(0)))
+		require.NoError(t, l.Append(entryNo(0)))
 		time.Sleep(2 * syncEvery)
 		require.Equal(t, before+1, d.syncsSucceeded)
 		time.Sleep(2 * time.Hour)
@@ -218,7 +218,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.SetParallelism(32)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					_ = l.Append(b.Context(), e)
+					_ = l.Append(e)
 				}
 			})
 			require.NoError(b, l.Close())

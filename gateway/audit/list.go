@@ -74,7 +74,7 @@ func List(files []Source, q Query) iter.Seq2[Record, error] {
 
 // reading is a file that is being read.
 type reading struct {
-	next   func() (Record, error, bool) //nolint:revive // as iter.Pull2 has it
+	next   func() (Record, error, bool)
 	stop   func()
 	record Record
 	err    error

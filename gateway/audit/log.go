@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +64,7 @@ type request struct {
 
 // Open opens the log, and goes on with the chain that is there. The error says what to do.
 func Open(c Config) (*Log, error) {
-	if len(c.Settings.Keys) == 0 {
+	if len(c.Keys) == 0 {
 		return nil, errors.New("the audit log needs a reference key")
 	}
 	l := newLog(c)
@@ -100,7 +99,7 @@ func newLog(c Config) *Log {
 // they are on the disk if that is what the log is to wait for, or else when they are on
 // their way. An error is told by the log itself as well: what has happened has happened,
 // and callers go on.
-func (l *Log) Append(ctx context.Context, entries ...Entry) error {
+func (l *Log) Append(entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -126,8 +125,6 @@ func (l *Log) Append(ctx context.Context, entries ...Entry) error {
 	select {
 	case err := <-r.done:
 		return err
-	case <-ctx.Done():
-		return ctx.Err()
 	case <-l.stopped:
 		return errClosed
 	case <-t.C:

@@ -13,7 +13,7 @@ import (
 // in the log itself of how it was found.
 func begin(c Config) (out sink, ch *chain, notes []Entry, err error) {
 	if c.Out != nil {
-		ch, err = newChain(c.Gateway, c.Settings.Keys[0])
+		ch, err = newChain(c.Gateway, c.Keys[0])
 		return &stream{w: c.Out}, ch, nil, err
 	}
 	f, err := openFile(c.Path)
@@ -41,7 +41,7 @@ func (s *file) resume(c Config) (*chain, []Entry, error) {
 	}
 	before, err := os.OpenFile(filepath.Clean(s.numbered(1)), os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		ch, err := newChain(c.Gateway, c.Settings.Keys[0])
+		ch, err := newChain(c.Gateway, c.Keys[0])
 		return ch, notes, err
 	}
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *file) resume(c Config) (*chain, []Entry, error) {
 	at, more, err := findAndCut(before, before1)
 	if err != nil {
 		c.Log.Error("the audit log begins a new chain: the file before cannot be gone on from", zap.String("path", before1.Path), zap.Error(err))
-		ch, err := newChain(c.Gateway, c.Settings.Keys[0])
+		ch, err := newChain(c.Gateway, c.Keys[0])
 		return ch, notes, err
 	}
 	ch, err := at.goOn(c)
@@ -62,7 +62,7 @@ func (s *file) resume(c Config) (*chain, []Entry, error) {
 
 // findAndCut finds where the chain ends, and puts aside what a crash left behind it.
 func findAndCut(f *os.File, c Config) (at found, notes []Entry, err error) {
-	at, err = findEnd(f, c.Settings.Keys)
+	at, err = findEnd(f, c.Keys)
 	if err != nil && !errors.Is(err, errNoEntry) {
 		return at, nil, err
 	}
@@ -83,5 +83,5 @@ func findAndCut(f *os.File, c Config) (at found, notes []Entry, err error) {
 // key it was under before: an entry says so.
 func (o *found) goOn(c Config) (*chain, error) {
 	ch := &chain{id: o.chain, gateway: c.Gateway, seq: o.seq, head: o.head}
-	return ch, ch.use(c.Settings.Keys[0])
+	return ch, ch.use(c.Keys[0])
 }

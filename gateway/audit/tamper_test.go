@@ -115,7 +115,8 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Verify([]Source{source("a", b)}, testKeys())
 		require.NoError(t, err)
-		for range List([]Source{source("a", b)}, Query{}) {
+		for _, err := range List([]Source{source("a", b)}, Query{}) {
+			require.NoError(t, err)
 		}
 		if len(r.Faults) > 0 {
 			return

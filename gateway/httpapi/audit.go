@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -20,7 +19,7 @@ import (
 // AuditLog is where it is told who did what, as [audit.Log] is.
 type AuditLog interface {
 	// Append adds entries. What fails is told by the log: the answer is given all the same.
-	Append(ctx context.Context, entries ...audit.Entry) error
+	Append(entries ...audit.Entry) error
 	// Ready fails if nothing should be done that cannot be told now.
 	Ready() error
 }
@@ -53,7 +52,7 @@ func (a *auditor) watch(c echo.Context, x *exchange) {
 	x.told = &told{}
 	c.Response().Before(func() {
 		if entries := a.entries(c, x, a.of(x.operation)); len(entries) > 0 {
-			_ = a.log.Append(c.Request().Context(), entries...) // told by the log itself
+			_ = a.log.Append(entries...) // told by the log itself
 		}
 	})
 }
@@ -230,10 +229,10 @@ const maxStrangers = 600
 type strangers struct {
 	now func() time.Time
 
-	mu      sync.Mutex
-	minute  time.Time
-	count   uint64 // in this minute
-	untold  uint64 // of them
+	mu     sync.Mutex
+	minute time.Time
+	count  uint64 // in this minute
+	untold uint64 // of them
 }
 
 // admit returns what is to be told: the entry, or nothing of it, and in the next minute

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,7 +27,7 @@ type auditRec struct {
 	onAppend func()
 }
 
-func (a *auditRec) Append(_ context.Context, entries ...audit.Entry) error {
+func (a *auditRec) Append(entries ...audit.Entry) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.onAppend != nil {
