@@ -26,6 +26,7 @@ type Config struct {
 	InsecureProviders bool       `json:"insecure_providers"` // lets base_url be http or private, and credentials literal: stand-ins only
 	Shutdown          Shutdown   `json:"shutdown"`
 	Log               Log        `json:"log"`
+	Audit             Audit      `json:"audit,omitzero"`
 }
 
 // Store says where the records are. Without a section it is a bbolt file.

@@ -61,6 +61,7 @@ const (
 	ProviderUnavailable Code = "provider_unavailable"
 	NoEligibleProvider  Code = "no_eligible_provider"
 	StoreUnavailable    Code = "store_unavailable"
+	AuditUnavailable    Code = "audit_unavailable"
 
 	ProviderTimeout Code = "provider_timeout"
 	OutcomeUnknown  Code = "outcome_unknown"
@@ -77,7 +78,7 @@ func Codes() []Code {
 		UnsupportedOperation, CustomerReferenceRequired, IdempotencyKeyReused, CardDeclined, ExpiredCard,
 		TokenExpired, TokenAlreadyUsed, RateLimited, ProviderRateLimited,
 		InternalError, ProviderError, ProviderBadResponse, ProviderMisconfigured,
-		ProviderUnavailable, NoEligibleProvider, StoreUnavailable, ProviderTimeout, OutcomeUnknown,
+		ProviderUnavailable, NoEligibleProvider, StoreUnavailable, AuditUnavailable, ProviderTimeout, OutcomeUnknown,
 	}
 }
 
@@ -203,7 +204,7 @@ func RetryOf(c Code, o Outcome) Retry {
 	switch c {
 	case IdempotencyKeyInUse, Conflict, ProviderTimeout, OutcomeUnknown:
 		return RetrySameKey
-	case RateLimited, ProviderRateLimited, ProviderUnavailable, NoEligibleProvider, StoreUnavailable, InternalError, ProviderError:
+	case RateLimited, ProviderRateLimited, ProviderUnavailable, NoEligibleProvider, StoreUnavailable, AuditUnavailable, InternalError, ProviderError:
 		return RetrySafe
 	default:
 		return RetryNever

@@ -115,7 +115,7 @@ func TestRetryOf(t *testing.T) {
 	}
 	safe := map[normalize.Code]bool{
 		normalize.RateLimited: true, normalize.ProviderRateLimited: true, normalize.ProviderUnavailable: true, normalize.NoEligibleProvider: true,
-		normalize.StoreUnavailable: true, normalize.InternalError: true, normalize.ProviderError: true,
+		normalize.StoreUnavailable: true, normalize.AuditUnavailable: true, normalize.InternalError: true, normalize.ProviderError: true,
 	}
 	for _, c := range normalize.Codes() {
 		require.Equal(t, normalize.RetrySameKey, normalize.RetryOf(c, normalize.Unknown), "%s: what may have happened is asked for with the same key", c)

@@ -29,6 +29,7 @@ func (l *live) follow(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			l.audit.reopen()
 			_ = l.reload(true) // told by itself
 		case <-changed:
 			_ = l.reload(false)

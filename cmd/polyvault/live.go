@@ -37,6 +37,8 @@ type live struct {
 	log      *zap.Logger
 	level    zap.AtomicLevel // of log
 	read     source
+	owner    string // the name of this process
+	audit    auditTrail
 
 	succeeded, failed atomic.Int64 // reloads
 
@@ -51,7 +53,7 @@ type live struct {
 // newLive makes a gateway under its first configuration, over an open store. It makes
 // no network call.
 func newLive(read source, c *config.Config, files []string, store gateway.Store, recorder gateway.Recorder, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
-	l := &live{store: store, recorder: recorder, log: log, level: level, read: read, config: c, files: files}
+	l := &live{store: store, recorder: recorder, log: log, level: level, read: read, config: c, files: files, owner: owner()}
 	var err error
 	if l.opened, err = openProviders(c, nil); err != nil {
 		return nil, err
@@ -63,13 +65,19 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 	if err != nil {
 		return nil, err
 	}
-	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log})
-	return l, err
+	if l.audit, err = openAudit(c, l.owner, log); err != nil {
+		return nil, err
+	}
+	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log, Audit: l.audit.forAPI()})
+	if err != nil {
+		return nil, errors.Join(err, l.audit.close())
+	}
+	return l, nil
 }
 
 func (l *live) gatewayConfig(c *config.Config, opened map[string]openedProvider) gateway.Config {
 	gc := gatewayConfig(c, opened, l.store, l.log)
-	gc.Recorder = l.recorder
+	gc.Recorder, gc.Owner = l.recorder, l.owner
 	return gc
 }
 
@@ -84,6 +92,9 @@ func (l *live) now() (*gateway.Service, *config.Config) {
 func (l *live) close() {
 	service, _ := l.now()
 	service.Close()
+	if err := l.audit.close(); err != nil {
+		l.log.Error("the audit log was not ended in order", zap.Error(err))
+	}
 }
 
 // reload reads the configuration and puts it in force, if it is another one or if it
@@ -138,6 +149,7 @@ func (l *live) use(c *config.Config, force bool) error {
 	l.config, l.service, l.opened, l.refused = c, service, opened, ""
 	l.succeeded.Add(1)
 	l.setLevel(c.Log.Level)
+	l.audit.reloaded(c, changes, status.Generation)
 	l.log.Info("the configuration was reloaded", append([]zap.Field{zap.Int64("generation", status.Generation)}, changeFields(changes)...)...)
 	return nil
 }
@@ -180,6 +192,7 @@ func (l *live) refuse(err error, force bool) {
 	l.refused = text
 	l.failed.Add(1)
 	l.api.Refused(text)
+	l.audit.refused(text, l.api.ConfigStatus().Generation)
 	l.log.Error("the configuration was refused: the one before stays in force", zap.String("problems", text),
 		zap.Int64("generation", l.api.ConfigStatus().Generation))
 }

@@ -20,7 +20,8 @@ func metricsOf(l *live) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		buildInfo(), newConfigMetrics(l), newProviderMetrics(l), newBacklogMetrics(l), newEncryptionMetrics(l),
+		buildInfo(), newConfigMetrics(l), newProviderMetrics(l), newBacklogMetrics(l),
+		newEncryptionMetrics(l), newAuditMetrics(l),
 	)
 	return r
 }

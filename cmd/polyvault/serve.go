@@ -150,10 +150,10 @@ func pause(ctx context.Context, d time.Duration) {
 // is encrypted.
 func adminHandler(l *live) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /backup", l.audit.around("store.backup", func(w http.ResponseWriter, r *http.Request) {
 		_, c := l.now()
 		serveBackup(l.store, referenceKeys(c)[0], l.log)(w, r)
-	})
+	}))
 	mux.Handle("GET /metrics", metricsHandler(l))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

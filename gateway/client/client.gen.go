@@ -63,6 +63,7 @@ const (
 
 // Defines values for Code.
 const (
+	CodeAuditUnavailable          Code = "audit_unavailable"
 	CodeBodyTooLarge              Code = "body_too_large"
 	CodeCardDeclined              Code = "card_declined"
 	CodeConflict                  Code = "conflict"

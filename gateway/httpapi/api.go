@@ -61,6 +61,8 @@ type Config struct {
 	// are never refused for it: behind a proxy, everybody has the same address.
 	// Default 300; negative: no limit.
 	MaxAuthFailures int
+	// Audit is told who did what. Default none.
+	Audit AuditLog
 }
 
 // API serves the gateway's HTTP interface, under one configuration after the other. It
@@ -74,6 +76,7 @@ type API struct {
 	maxImportBody int64
 	document      document
 	draining      atomic.Bool
+	audit         auditor
 	echo          *echo.Echo
 }
 
@@ -112,6 +115,7 @@ func New(c Config) (*API, error) {
 		c.MaxAuthFailures = 300
 	}
 	a.failures = newFailures(c.MaxAuthFailures, a.now)
+	a.audit = newAuditor(c.Audit, a.now)
 	a.current.Store(&generation{c.Service, keys, ConfigStatus{Generation: 1, LoadedAt: a.now().UTC()}})
 	if err := a.register(); err != nil {
 		return nil, err

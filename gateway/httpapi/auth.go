@@ -26,6 +26,7 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 			if op.scope == public {
 				return next(c)
 			}
+			a.audit.watch(c, x)
 			if err := a.authenticate(c, x); err != nil {
 				return err
 			}
@@ -39,6 +40,9 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 				return normalize.Invalid(errs...)
 			}
 			if err := checkHeaders(c.Request().Header, op); err != nil {
+				return err
+			}
+			if err := a.audit.ready(id); err != nil {
 				return err
 			}
 			return next(c)

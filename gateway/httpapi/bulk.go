@@ -43,14 +43,16 @@ func (a *API) ImportInstruments(c echo.Context) error {
 		return err
 	}
 	results := a.service(c).Import(c.Request().Context(), tenant(c), items)
-	return ok(c, bulk(c, results, func(item *bulkItem, created gateway.Created) {
+	out := bulk(c, results, func(item *bulkItem, created gateway.Created) {
 		item.Status, item.Operation = createdStatus(created), created.Operation
 		item.Deduplicated, item.Replayed = created.Deduplicated, created.Replayed
 		if created.Operation == nil {
 			ins := shown(c, created.Instrument)
 			item.Instrument = &ins
 		}
-	}))
+	})
+	toldItems(c, out, func(i int) (instrument, customer string) { return "", fitCustomer(items[i].Input.CustomerID) })
+	return ok(c, out)
 }
 
 // BulkDeleteInstruments deletes many instruments, each by itself.
@@ -64,7 +66,9 @@ func (a *API) BulkDeleteInstruments(c echo.Context) error {
 		return err
 	}
 	results := a.service(c).BulkDelete(c.Request().Context(), tenant(c), ids, scope)
-	return ok(c, bulk(c, results, func(item *bulkItem, _ gateway.Created) { item.Status = http.StatusNoContent }))
+	out := bulk(c, results, func(item *bulkItem, _ gateway.Created) { item.Status = http.StatusNoContent })
+	toldItems(c, out, func(i int) (instrument, customer string) { return fit(ids[i], recordID.MatchString(ids[i])), "" })
+	return ok(c, out)
 }
 
 // bulk renders the results; succeeded fills in an item that did.

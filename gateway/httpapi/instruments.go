@@ -27,6 +27,7 @@ func (a *API) CreateInstrument(c echo.Context, _ CreateInstrumentParams) error {
 	if keyErr != nil {
 		return withFields(keyErr, err, in.Validate(a.now()))
 	}
+	toldCustomer(c, in.CustomerID)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func retryAfter(e *normalize.Error) int {
 	seconds := int((e.RetryAfter + time.Second - 1) / time.Second)
 	switch e.Code {
 	case normalize.RateLimited, normalize.ProviderRateLimited, normalize.IdempotencyKeyInUse,
-		normalize.ProviderUnavailable, normalize.NoEligibleProvider, normalize.StoreUnavailable:
+		normalize.ProviderUnavailable, normalize.NoEligibleProvider, normalize.StoreUnavailable, normalize.AuditUnavailable:
 		return max(seconds, 1)
 	default:
 		return max(seconds, 0)

@@ -81,6 +81,7 @@ func (a *API) SyncInstruments(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	toldDrift(c, in.CustomerID, page)
 	if !exchangeOf(c).caller.may(ReferencesRead) {
 		page.Data = slices.Clone(page.Data)
 		for i := range page.Data {

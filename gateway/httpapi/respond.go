@@ -31,6 +31,7 @@ func ok(c echo.Context, v any) error {
 
 // shown is the instrument as this caller may see it.
 func shown(c echo.Context, ins normalize.Instrument) normalize.Instrument {
+	toldInstrument(exchangeOf(c), &ins)
 	if exchangeOf(c).caller.may(ReferencesRead) {
 		return ins
 	}
@@ -69,6 +70,7 @@ type exchange struct {
 	code       normalize.Code // of the problem that was answered
 	err        error          // behind that problem
 	writeErr   error          // the answer could not be delivered
+	told       *told          // for the audit log; nil if nothing is
 }
 
 const exchangeKey = "polyvault.exchange"

@@ -75,6 +75,7 @@ func serverKinds() map[normalize.Code]problemKind {
 		normalize.ProviderUnavailable:   {http.StatusServiceUnavailable, "The provider is not available"},
 		normalize.NoEligibleProvider:    {http.StatusServiceUnavailable, "No provider can take the request"},
 		normalize.StoreUnavailable:      {http.StatusServiceUnavailable, "The gateway's store is not available"},
+		normalize.AuditUnavailable:      {http.StatusServiceUnavailable, "The gateway's audit log cannot be written"},
 		normalize.ProviderTimeout:       {http.StatusGatewayTimeout, "The provider did not answer in time"},
 		normalize.OutcomeUnknown:        {http.StatusGatewayTimeout, "The outcome is not known"},
 	}

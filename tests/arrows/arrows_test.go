@@ -41,7 +41,8 @@ func rooms() []room {
 		{"gateway/boltstore", []string{"gateway", "gateway/internal/groupcommit"}, []string{"go.etcd.io/bbolt"}},
 		{"gateway/internal/groupcommit", nil, nil},
 		{"gateway/journal", []string{"gateway", "gateway/internal/groupcommit"}, nil},
-		{"gateway/httpapi", []string{"gateway", "normalize"}, []string{
+		{"gateway/audit", []string{"normalize"}, []string{"go.uber.org/zap"}},
+		{"gateway/httpapi", []string{"gateway", "gateway/audit", "normalize"}, []string{
 			"github.com/labstack/echo/v4", "github.com/go-json-experiment/json", "go.uber.org/zap",
 			"github.com/oapi-codegen", "github.com/getkin/kin-openapi", "go.yaml.in/yaml",
 		}},
