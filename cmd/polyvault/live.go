@@ -31,12 +31,13 @@ func fileSource(file string, o config.Options) source {
 // live is the gateway of a process: what serves under the configuration in force, and
 // how the next one comes into force.
 type live struct {
-	api      *httpapi.API
-	store    gateway.Store
-	recorder gateway.Recorder // nil for none
-	log      *zap.Logger
-	level    zap.AtomicLevel // of log
-	read     source
+	api       *httpapi.API
+	store     gateway.Store
+	recorder  gateway.Recorder // nil for none
+	telemetry *telemetry
+	log       *zap.Logger
+	level     zap.AtomicLevel // of log
+	read      source
 
 	succeeded, failed atomic.Int64 // reloads
 
@@ -50,8 +51,8 @@ type live struct {
 
 // newLive makes a gateway under its first configuration, over an open store. It makes
 // no network call.
-func newLive(read source, c *config.Config, files []string, store gateway.Store, recorder gateway.Recorder, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
-	l := &live{store: store, recorder: recorder, log: log, level: level, read: read, config: c, files: files}
+func newLive(read source, c *config.Config, files []string, store gateway.Store, recorder gateway.Recorder, tel *telemetry, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
+	l := &live{store: store, recorder: recorder, telemetry: tel, log: log, level: level, read: read, config: c, files: files}
 	var err error
 	if l.opened, err = openProviders(c, nil); err != nil {
 		return nil, err
@@ -63,13 +64,14 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 	if err != nil {
 		return nil, err
 	}
-	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log})
+	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log, Observe: tel.answered})
 	return l, err
 }
 
 func (l *live) gatewayConfig(c *config.Config, opened map[string]openedProvider) gateway.Config {
 	gc := gatewayConfig(c, opened, l.store, l.log)
-	gc.Recorder = l.recorder
+	gc.Recorder, gc.Observer = l.recorder, l.telemetry.meter
+	l.telemetry.providers(c)
 	return gc
 }
 

@@ -75,7 +75,8 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := openJournaled(ctx, c, log)
+	tel := newTelemetry()
+	store, err := openJournaled(ctx, c, tel, log)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeRecorder()) }()
-	l, err := newLive(read, c, files, store, recorder, log, level)
+	l, err := newLive(read, c, files, store, recorder, tel, log, level)
 	if err != nil {
 		return err
 	}

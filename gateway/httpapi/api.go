@@ -61,6 +61,12 @@ type Config struct {
 	// are never refused for it: behind a proxy, everybody has the same address.
 	// Default 300; negative: no limit.
 	MaxAuthFailures int
+	// Observe is told of every request once it was answered. It is called from many
+	// goroutines and must return at once. Default none.
+	Observe func(context.Context, Observation)
+	// TraceID names the trace that a request belongs to, for the log; "" for none.
+	// Default none.
+	TraceID func(context.Context) string
 }
 
 // API serves the gateway's HTTP interface, under one configuration after the other. It
@@ -74,6 +80,9 @@ type API struct {
 	maxImportBody int64
 	document      document
 	draining      atomic.Bool
+	inFlight      atomic.Int64
+	observe       func(context.Context, Observation)
+	traceID       func(context.Context) string
 	echo          *echo.Echo
 }
 
@@ -94,7 +103,7 @@ func New(c Config) (*API, error) {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
 	a := &API{
-		log: c.Log, now: c.Now, document: doc, maxBody: c.MaxBody, maxImportBody: c.MaxImportBody,
+		log: c.Log, now: c.Now, document: doc, observe: c.Observe, traceID: c.TraceID, maxBody: c.MaxBody, maxImportBody: c.MaxImportBody,
 	}
 	if a.log == nil {
 		a.log = zap.NewNop()

@@ -192,6 +192,7 @@ func TestTheLogLine(t *testing.T) {
 	delete(got, "bytes")
 	require.Equal(t, map[string]any{
 		"request_id": "abc", "operation": "getInstrument", "tenant": "acme", "api_key": "checkout", "code": "provider_timeout",
+		"instrument": exampleID, "provider": "p", "outcome": "unknown",
 		"method": "GET", "status": int64(504), "took": time.Duration(0), "address": "192.0.2.1",
 		"error": "p: provider_timeout (unknown): no answer: EOF",
 	}, got)
