@@ -26,6 +26,8 @@ type Config struct {
 	InsecureProviders bool       `json:"insecure_providers"` // lets base_url be http or private, and credentials literal: stand-ins only
 	Shutdown          Shutdown   `json:"shutdown"`
 	Log               Log        `json:"log"`
+	Tracing           *Tracing   `json:"tracing,omitempty"`
+	AdminPublic       bool       `json:"admin_public,omitempty"` // lets admin_listen be an address of the public internet; default false
 }
 
 // Store says where the records are. Without a section it is a bbolt file.

@@ -39,7 +39,7 @@ func openStore(ctx context.Context, c *config.Config, tel *telemetry, log *zap.L
 		Username: r.Username, Password: r.Password.Value, KeyPrefix: r.KeyPrefix,
 		SentinelUsername: r.SentinelUsername, SentinelPassword: r.SentinelPassword.Value,
 		DialTimeout: time.Duration(r.DialTimeout), ReadTimeout: time.Duration(r.ReadTimeout), PoolSize: r.PoolSize,
-		Durability: redisstore.Durability(r.Durability),
+		Durability: redisstore.Durability(r.Durability), Trace: tel.redisTrace(),
 	}
 	if r.Replicas != nil {
 		if rc.Replicas = *r.Replicas; rc.Replicas == 0 {

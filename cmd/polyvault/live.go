@@ -54,7 +54,7 @@ type live struct {
 func newLive(read source, c *config.Config, files []string, store gateway.Store, recorder gateway.Recorder, tel *telemetry, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
 	l := &live{store: store, recorder: recorder, telemetry: tel, log: log, level: level, read: read, config: c, files: files}
 	var err error
-	if l.opened, err = openProviders(c, nil); err != nil {
+	if l.opened, err = openProviders(c, nil, l.telemetry); err != nil {
 		return nil, err
 	}
 	if l.service, err = gateway.New(l.gatewayConfig(c, l.opened)); err != nil {
@@ -64,7 +64,7 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 	if err != nil {
 		return nil, err
 	}
-	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log, Observe: tel.answered})
+	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log, Observe: tel.answered, TraceID: tel.traceID()})
 	return l, err
 }
 
@@ -127,7 +127,7 @@ func (l *live) use(c *config.Config, force bool) error {
 	if err != nil {
 		return err
 	}
-	opened, err := openProviders(c, l.opened)
+	opened, err := openProviders(c, l.opened, l.telemetry)
 	if err != nil {
 		return err
 	}

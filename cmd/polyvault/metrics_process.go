@@ -8,6 +8,7 @@ type processMetrics struct {
 	l *live
 
 	inFlight, key                                        *prometheus.Desc
+	spans                                                *prometheus.Desc
 	connections, limit, hits, misses, poolTimeout, stale *prometheus.Desc
 }
 
@@ -16,6 +17,7 @@ func newProcessMetrics(l *live) *processMetrics {
 		l:           l,
 		inFlight:    desc("http_requests_in_flight", "Requests that are being served."),
 		key:         desc("reference_key_info", "The configured reference keys: current is the one that new ids are made with. Always 1.", "id", "use"),
+		spans:       desc("trace_spans_total", "Spans that the trace collector took, and that were lost since it did not; only while requests are traced.", "result"),
 		connections: desc("redis_connections", "Open connections to Redis.", "state"),
 		limit:       desc("redis_connections_limit", "Connections that may be open to each server of Redis."),
 		hits:        desc("redis_pool_hits_total", "Requests to Redis that found a free connection."),
@@ -27,7 +29,7 @@ func newProcessMetrics(l *live) *processMetrics {
 
 // Describe implements [prometheus.Collector].
 func (m *processMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.inFlight, m.key, m.connections, m.limit, m.hits, m.misses, m.poolTimeout, m.stale} {
+	for _, d := range []*prometheus.Desc{m.inFlight, m.key, m.spans, m.connections, m.limit, m.hits, m.misses, m.poolTimeout, m.stale} {
 		out <- d
 	}
 }
@@ -42,6 +44,11 @@ func (m *processMetrics) Collect(out chan<- prometheus.Metric) {
 			use = "current"
 		}
 		out <- gauge(m.key, 1, k.ID, use)
+	}
+	if t := m.l.telemetry.tracer; t != nil {
+		delivered, lost := t.Spans()
+		out <- counter(m.spans, float64(delivered), "delivered")
+		out <- counter(m.spans, float64(lost), "lost")
 	}
 	if m.l.telemetry.redis == nil {
 		return

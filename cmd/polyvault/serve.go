@@ -75,7 +75,11 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	tel := newTelemetry()
+	tel, err := openTelemetry(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tel.close(ctx)) }()
 	store, err := openJournaled(ctx, c, tel, log)
 	if err != nil {
 		return err
@@ -92,7 +96,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	}
 	defer l.close()
 	defer inBackground(ctx, l.service.Reconcile)()
-	main, err := serveOn(ctx, c.Listen, l.api.Handler(), log)
+	main, err := serveOn(ctx, c.Listen, tel.tracer.Handler(l.api.Handler()), log)
 	if err != nil {
 		return err
 	}
