@@ -108,6 +108,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 			return errors.Join(err, stopServers(ctx, c, servers))
 		}
 		log.Info("admin listening", zap.String("address", admin.addr))
+		warnOfReach(c.AdminListen, log)
 		servers, adminEnded = append(servers, admin), admin.ended
 	}
 	log.Info("listening", zap.String("address", main.addr))
