@@ -19,6 +19,8 @@ func check(p *problems, c *Config, scopes []string) {
 	if c.AdminListen != "" && c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		p.add(at("admin_listen"), "must differ from listen")
 	}
+	checkAdmin(p, c)
+	checkTracing(p, c.Tracing)
 	checkLease(p, c)
 	checkRange(p, at("reconcile", "interval"), c.Reconcile.Interval, 100*time.Millisecond, time.Minute)
 	checkRange(p, at("reconcile", "settle"), c.Reconcile.Settle, 100*time.Millisecond, 10*time.Minute)

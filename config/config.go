@@ -27,6 +27,8 @@ type Config struct {
 	Shutdown          Shutdown   `json:"shutdown"`
 	Log               Log        `json:"log"`
 	Audit             Audit      `json:"audit,omitzero"`
+	Tracing           *Tracing   `json:"tracing,omitempty"`
+	AdminPublic       bool       `json:"admin_public,omitempty"` // lets admin_listen be an address of the public internet; default false
 }
 
 // Store says where the records are. Without a section it is a bbolt file.

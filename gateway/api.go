@@ -15,6 +15,8 @@ type Created struct {
 	Replayed     bool   // the answer to an earlier request with the same key
 	Deduplicated bool   // the same card was there already, and was updated: answer 200, not 201
 	Provider     string // the provider that holds it
+	// Attempts are what was tried to store it, and who was passed over; nil for a replay.
+	Attempts []AttemptView
 }
 
 // Read is an instrument and how fresh the answer is.

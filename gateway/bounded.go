@@ -10,29 +10,48 @@ import (
 // would hold them for ever.
 const storeTimeout = 5 * time.Second
 
-// bounded is a store whose every answer comes in time.
-type bounded struct{ Store }
+// bounded is a store whose every answer comes in time, and is told to an observer.
+type bounded struct {
+	Store
+	observer Observer
+}
 
 func (b bounded) Load(ctx context.Context, keys ...string) (Loaded, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return b.Store.Load(ctx, keys...)
+	start := time.Now()
+	out, err := b.Store.Load(limited, keys...)
+	b.observer.StoreCall(StoreCall{StoreLoad, storeResult(ctx, err), time.Since(start)})
+	return out, err
 }
 
 func (b bounded) Write(ctx context.Context, w Write) (Written, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return b.Store.Write(ctx, w)
+	start := time.Now()
+	out, err := b.Store.Write(limited, w)
+	result := storeResult(ctx, err)
+	if err == nil && !out.Applied {
+		result = StoreConflict
+	}
+	b.observer.StoreCall(StoreCall{StoreWrite, result, time.Since(start)})
+	return out, err
 }
 
 func (b bounded) Scan(ctx context.Context, index, after string, limit int, reverse bool) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return b.Store.Scan(ctx, index, after, limit, reverse)
+	start := time.Now()
+	out, err := b.Store.Scan(limited, index, after, limit, reverse)
+	b.observer.StoreCall(StoreCall{StoreScan, storeResult(ctx, err), time.Since(start)})
+	return out, err
 }
 
 func (b bounded) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return b.Store.Ping(ctx)
+	start := time.Now()
+	err := b.Store.Ping(limited)
+	b.observer.StoreCall(StoreCall{StorePing, storeResult(ctx, err), time.Since(start)})
+	return err
 }

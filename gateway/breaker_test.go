@@ -18,7 +18,7 @@ import (
 
 // takes makes one call that ends with err after d.
 func takes(p *Provider, c *class, d time.Duration, err error) error {
-	_, out := call(context.Background(), p, c, func(context.Context) (int, error) { time.Sleep(d); return 0, err })
+	_, out := call(context.Background(), p, c, "get", func(context.Context) (int, error) { time.Sleep(d); return 0, err })
 	return out
 }
 
@@ -51,7 +51,7 @@ func TestSlowCallsTripTheBreaker(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Breaker: c.config}, 20, zap.NewNop())
+				p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Breaker: c.config}, 20, unobserved{}, zap.NewNop())
 				var calls sync.WaitGroup
 				for range c.fast {
 					calls.Go(func() { _ = takes(p, p.write, fast, nil) })
@@ -217,7 +217,7 @@ func TestAStampedeAtAHalfOpenBreaker(t *testing.T) {
 				f := probing{newFake()}
 				p := newProvider(ProviderConfig{
 					Name: "alpha", Adapter: f, MaxInFlight: 2000, Breaker: BreakerConfig{ConsecutiveFailures: 1, Probes: trials},
-				}, 20, zap.NewNop())
+				}, 20, unobserved{}, zap.NewNop())
 				_ = ends(p, p.write, down())
 				answers := make(chan struct{})
 				f.will("probe", step{err: down()}, step{blocks: answers})
@@ -228,7 +228,7 @@ func TestAStampedeAtAHalfOpenBreaker(t *testing.T) {
 				for range 1000 {
 					clients.Go(func() {
 						for ctx.Err() == nil {
-							_, err := call(ctx, p, p.write, func(context.Context) (int, error) {
+							_, err := call(ctx, p, p.write, "get", func(context.Context) (int, error) {
 								sent.Add(1)
 								<-release
 								return 0, nil
@@ -274,7 +274,7 @@ func TestACallThatHangsIsAnsweredForAtItsDeadline(t *testing.T) {
 		p := aProvider(newFake(), BreakerConfig{ConsecutiveFailures: 1})
 		wakes := make(chan struct{})
 		hang := func() {
-			_, _ = call(t.Context(), p, p.write, func(context.Context) (int, error) { <-wakes; return 0, nil })
+			_, _ = call(t.Context(), p, p.write, "get", func(context.Context) (int, error) { <-wakes; return 0, nil })
 		}
 		go hang()
 		time.Sleep(p.timeout + hangGrace - 1)
@@ -324,11 +324,11 @@ func TestATrialThatIsNotMadeInTimeMakesRoom(t *testing.T) {
 		require.Equal(t, breakerHalfOpen, p.write.status().Breaker)
 		next, err := p.admit(p.write)
 		require.NoError(t, err)
-		_, err = run(t.Context(), late, func(context.Context) (int, error) { panic("it is not made any more") })
+		_, err = run(t.Context(), late, "get", func(context.Context) (int, error) { panic("it is not made any more") })
 		require.Equal(t, normalize.ProviderUnavailable, normalize.CodeOf(err))
 		require.Equal(t, normalize.NotSent, normalize.OutcomeOf(err))
 		require.Len(t, p.write.slots, 1)
-		_, err = run(t.Context(), next, func(context.Context) (int, error) { return 0, nil })
+		_, err = run(t.Context(), next, "get", func(context.Context) (int, error) { return 0, nil })
 		require.NoError(t, err)
 		require.Equal(t, breakerClosed, p.write.status().Breaker)
 		require.Empty(t, p.write.slots)
@@ -336,7 +336,7 @@ func TestATrialThatIsNotMadeInTimeMakesRoom(t *testing.T) {
 		m, err := p.admit(p.write)
 		require.NoError(t, err)
 		time.Sleep(2 * permitWait)
-		_, err = run(t.Context(), m, func(context.Context) (int, error) { return 0, nil })
+		_, err = run(t.Context(), m, "get", func(context.Context) (int, error) { return 0, nil })
 		require.NoError(t, err, "while it is closed there is no such hurry")
 	})
 }
@@ -344,7 +344,7 @@ func TestATrialThatIsNotMadeInTimeMakesRoom(t *testing.T) {
 func TestWhatAClassCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), MaxInFlight: 1, Breaker: BreakerConfig{ConsecutiveFailures: 1}}, 20, zap.NewNop())
+		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), MaxInFlight: 1, Breaker: BreakerConfig{ConsecutiveFailures: 1}}, 20, unobserved{}, zap.NewNop())
 		m, err := p.admit(p.write)
 		require.NoError(t, err)
 		require.Equal(t, ReasonBulkheadFull, Reason(attemptCode(ends(p, p.write, nil))))

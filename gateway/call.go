@@ -11,10 +11,10 @@ import (
 	"github.com/polyvault/polyvault/normalize"
 )
 
-// run makes the admitted call within the provider's deadline. An adapter that
+// run makes the admitted call, which op names, within the provider's deadline. An adapter that
 // panics has failed like any other: its place is given back, the breaker learns of
 // it, and nothing is known of the effect.
-func run[T any](ctx context.Context, m *permit, fn func(context.Context) (T, error)) (out T, err error) {
+func run[T any](ctx context.Context, m *permit, op string, fn func(context.Context) (T, error)) (out T, err error) {
 	if !m.begin() {
 		m.release()
 		return out, m.p.unavailable(ReasonBreakerOpen, soon)
@@ -28,9 +28,11 @@ func run[T any](ctx context.Context, m *permit, fn func(context.Context) (T, err
 			err = named(m.p.name, panicked(v))
 		}
 		watch.Stop()
+		took := time.Since(start)
 		m.c.counters.called(err)
+		m.p.observer.ProviderCall(ProviderCall{m.p.name, op, normalize.OutcomeOf(err), normalize.CodeOf(err), took})
 		m.c.alarm.note(err)
-		m.end(err, time.Since(start))
+		m.end(err, took)
 	}()
 	out, err = fn(ctx)
 	scrub(&out)
@@ -38,13 +40,13 @@ func run[T any](ctx context.Context, m *permit, fn func(context.Context) (T, err
 }
 
 // call admits and runs: the way of every operation that needs no record before it.
-func call[T any](ctx context.Context, p *Provider, c *class, fn func(context.Context) (T, error)) (T, error) {
+func call[T any](ctx context.Context, p *Provider, c *class, op string, fn func(context.Context) (T, error)) (T, error) {
 	m, err := p.admit(c)
 	if err != nil {
 		var none T
 		return none, err
 	}
-	return run(ctx, m, fn)
+	return run(ctx, m, op, fn)
 }
 
 // panicked makes a panic an error. Its text may hold what a caller sent, so only

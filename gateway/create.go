@@ -144,6 +144,7 @@ func (c *creation) admit(cand Candidate) *permit {
 		return c.pass(cand, p.unavailable(ReasonDrained, 0))
 	default:
 		c.refused = append(c.refused, AttemptView{Provider: cand.Provider, Outcome: normalize.NotSent, Code: normalize.Code(cand.Reason)})
+		c.s.observer.PassedOver(cand.Provider, cand.Reason)
 		return nil
 	}
 	permit, err := p.admit(p.write)
@@ -160,6 +161,7 @@ func (c *creation) admit(cand Candidate) *permit {
 // pass notes why a candidate is passed over.
 func (c *creation) pass(cand Candidate, err error) *permit {
 	c.refused = append(c.refused, AttemptView{Provider: cand.Provider, Outcome: normalize.NotSent, Code: attemptCode(err)})
+	c.s.observer.PassedOver(cand.Provider, Reason(attemptCode(err)))
 	c.noteNotSent(err)
 	return nil
 }
@@ -231,6 +233,9 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	}
 	ins, callErr := c.call(ctx, m, src, res.Loaded[0])
 	if callErr == nil {
+		if len(c.last) > 0 {
+			s.observer.FailedOver(m.p.name)
+		}
 		created, err = c.stored(ctx, m.p, src, next, ins)
 		return next, true, created, err
 	}

@@ -12,7 +12,11 @@ import (
 // call makes the admitted call: the customer on demand, then the instrument, in
 // one deadline. A source that names what is stored already is only read.
 func (c *creation) call(ctx context.Context, m *permit, src normalize.Source, customer Entry) (adapters.Instrument, error) {
-	return run(ctx, m, func(ctx context.Context) (adapters.Instrument, error) {
+	op := "create"
+	if src.ProviderReference != nil {
+		op = "get"
+	}
+	return run(ctx, m, op, func(ctx context.Context) (adapters.Instrument, error) {
 		if src.ProviderReference != nil {
 			ins, err := m.p.adapter.Get(ctx, src.ProviderReference.References)
 			if err == nil {

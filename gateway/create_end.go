@@ -190,7 +190,7 @@ func (c *creation) complete(ctx context.Context, p *Provider, src normalize.Sour
 	if done.unanswered() {
 		return c.mirror(ctx, done)
 	}
-	return Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing}, nil
+	return Created{Instrument: done.instrument(now), Provider: p.name, Deduplicated: ins.Existing, Attempts: c.attempts(done.Record)}, nil
 }
 
 // rival finds the live record that has a claim of one which has just completed. It

@@ -422,7 +422,7 @@ func TestAnAdapterThatPanicsProvesNothingAndHoldsNothing(t *testing.T) {
 	require.Equal(t, StateUnknown, w.pends(t, input("cus", card(visa)), "key").State)
 	require.Zero(t, w.Providers()[0].Classes["write"].InFlight)
 	require.Equal(t, "alpha", w.stores(t, acme, input("cus", card(mastercard)), "next").Provider)
-	_, err := call(t.Context(), w.providers["alpha"], w.providers["alpha"].write, func(context.Context) (int, error) { panic(visa) })
+	_, err := call(t.Context(), w.providers["alpha"], w.providers["alpha"].write, "create", func(context.Context) (int, error) { panic(visa) })
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), visa, "a panic's text may hold anything")
 }

@@ -80,7 +80,7 @@ func remover(p *Provider, scope DeleteScope) (removeFunc, error) {
 }
 
 func (s *Service) callDelete(ctx context.Context, p *Provider, cur stored, remove removeFunc) error {
-	_, err := call(ctx, p, p.write, func(ctx context.Context) (struct{}, error) {
+	_, err := call(ctx, p, p.write, "delete", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, remove(ctx, cur.primary().References)
 	})
 	return err
@@ -132,7 +132,7 @@ func (s *Service) promoteAtProvider(ctx context.Context, p *Provider, cur stored
 		return err
 	}
 	refs := cur.primary().References
-	page, err := call(ctx, p, p.read, func(ctx context.Context) (adapters.Page, error) {
+	page, err := call(ctx, p, p.read, "list", func(ctx context.Context) (adapters.Page, error) {
 		return lister.List(ctx, adapters.ListInput{Customer: refs["customer"], Limit: scanPage})
 	})
 	if err != nil {
@@ -142,7 +142,7 @@ func (s *Service) promoteAtProvider(ctx context.Context, p *Provider, cur stored
 		if p.locate(other.References) == p.locate(refs) || other.Status != normalize.StatusActive {
 			continue
 		}
-		_, err := call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
+		_, err := call(ctx, p, p.write, "set_default", func(ctx context.Context) (adapters.Instrument, error) {
 			return setter.SetDefault(ctx, other.References)
 		})
 		return err
@@ -161,7 +161,7 @@ func (s *Service) Deactivate(ctx context.Context, tenant, id string) (Read, erro
 		if !ok {
 			return s.hold(ctx, "deactivate", cur, true)
 		}
-		ins, err := call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
+		ins, err := call(ctx, p, p.write, "deactivate", func(ctx context.Context) (adapters.Instrument, error) {
 			return d.Deactivate(ctx, cur.primary().References)
 		})
 		if err != nil {

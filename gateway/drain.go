@@ -174,6 +174,7 @@ func (c *creation) drainedNow(p *Provider, cur stored) (next stored, err error) 
 		return cur, internalError("create", err)
 	}
 	c.noteNotSent(e)
+	c.s.observer.PassedOver(p.name, ReasonDrained)
 	cur.Record = ended
 	return cur, nil
 }

@@ -20,6 +20,7 @@ type engine struct {
 	forgetful  Forgetful    // the store, if it is; nil otherwise
 	vanishedAt atomic.Int64 // when a record was found to be gone, Unix microseconds
 	recorder   Recorder     // nil for none
+	observer   Observer
 	clock      clock
 	recent     recent
 	sealer     atomic.Pointer[Sealer] // of the newest generation: all seal under its first key
@@ -39,8 +40,12 @@ func newEngine(c Config) (*engine, error) {
 		return nil, errors.New("gateway: Store and Owner are required")
 	}
 	e := &engine{
-		store: bounded{c.Store}, owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, recent: newRecent(), drained: &drainBoard{},
+		owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, observer: c.Observer, recent: newRecent(), drained: &drainBoard{},
 	}
+	if e.observer == nil {
+		e.observer = unobserved{}
+	}
+	e.store = bounded{c.Store, e.observer}
 	e.forgetful, _ = c.Store.(Forgetful)
 	if e.now == nil {
 		e.now = time.Now

@@ -43,6 +43,7 @@ type Config struct {
 	// one the default first. False refuses such a delete.
 	PromoteDefault bool
 	Recorder       Recorder // takes down what is decided; default none
+	Observer       Observer // is told what is done, for metrics; default none
 }
 
 // ProviderConfig is one configured provider.
@@ -163,7 +164,7 @@ func (s *Service) addProviders(configs []ProviderConfig, before *Service) error 
 			p = before.providers[pc.Name]
 		}
 		if p == nil || !p.madeFrom(pc) {
-			p = newProvider(pc, s.reconcileRate, s.log)
+			p = newProvider(pc, s.reconcileRate, s.observer, s.log)
 		}
 		if s.lease < p.timeout+leaseMargin {
 			return fmt.Errorf("gateway: a lease of %v is too short for provider %q, whose calls take up to %v", s.lease, p.name, p.timeout)

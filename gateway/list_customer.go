@@ -148,7 +148,7 @@ func (s *Service) listAt(ctx context.Context, p *Provider, references []string) 
 
 func listUnder(ctx context.Context, p *Provider, lister adapters.Lister, reference string, all []adapters.Instrument) ([]adapters.Instrument, error) {
 	for cursor := ""; ; {
-		page, err := call(ctx, p, p.read, func(ctx context.Context) (adapters.Page, error) {
+		page, err := call(ctx, p, p.read, "list", func(ctx context.Context) (adapters.Page, error) {
 			return lister.List(ctx, adapters.ListInput{Customer: reference, Limit: scanPage, Cursor: cursor})
 		})
 		if err != nil {

@@ -79,7 +79,7 @@ func (c *creation) mirror(ctx context.Context, cur stored) (Created, error) {
 		return c.unsettled(cur.Record, err)
 	}
 	out, err := replay(done.Record)
-	out.Replayed = false
+	out.Replayed, out.Attempts = false, c.attempts(done.Record)
 	return out, err
 }
 

@@ -303,7 +303,7 @@ func (s *Service) deactivateAt(ctx context.Context, p *Provider, at stored) (sto
 	if !ok {
 		return at, nil // the gateway holds the instrument
 	}
-	ins, err := call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
+	ins, err := call(ctx, p, p.write, "deactivate", func(ctx context.Context) (adapters.Instrument, error) {
 		return d.Deactivate(ctx, at.primary().References)
 	})
 	if err != nil {

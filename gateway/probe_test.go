@@ -134,7 +134,7 @@ func TestRefusedCredentialsRaiseAnAlarm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zapcore.ErrorLevel)
-		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Breaker: BreakerConfig{ConsecutiveFailures: 1000, MinRequests: 1000}}, 20, zap.New(core))
+		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Breaker: BreakerConfig{ConsecutiveFailures: 1000, MinRequests: 1000}}, 20, unobserved{}, zap.New(core))
 		shut := failure(normalize.ProviderMisconfigured, normalize.Rejected)
 		require.Nil(t, p.status(false, nil).Alarm)
 		began := time.Now().UTC()

@@ -19,16 +19,17 @@ const maxTimeout = 10 * time.Second
 // bulkhead and a breaker for reads and for writes. Optional operations are
 // asserted here, before the breaker, so that a missing one costs nothing.
 type Provider struct {
-	name    string
-	adapter adapters.Adapter
-	made    ProviderConfig // what it was made from, with defaults
-	timeout time.Duration
-	read    *class
-	write   *class
-	prober  *prober // nil if the adapter has no probe
-	budget  budget  // of creates that come from another provider
-	share   share   // of the reconciler
-	syncs   share   // of comparisons that somebody asked for
+	name     string
+	adapter  adapters.Adapter
+	made     ProviderConfig // what it was made from, with defaults
+	timeout  time.Duration
+	observer Observer
+	read     *class
+	write    *class
+	prober   *prober // nil if the adapter has no probe
+	budget   budget  // of creates that come from another provider
+	share    share   // of the reconciler
+	syncs    share   // of comparisons that somebody asked for
 }
 
 // withDefaults fills in what was left out.
@@ -44,10 +45,10 @@ func (c ProviderConfig) withDefaults() ProviderConfig {
 	return c
 }
 
-func newProvider(c ProviderConfig, lookUpsPerSecond float64, log *zap.Logger) *Provider {
+func newProvider(c ProviderConfig, lookUpsPerSecond float64, observer Observer, log *zap.Logger) *Provider {
 	c = c.withDefaults()
 	p := &Provider{
-		name: c.Name, adapter: c.Adapter, made: c, timeout: c.Timeout,
+		name: c.Name, adapter: c.Adapter, made: c, timeout: c.Timeout, observer: observer,
 		budget: newBudget(c.RetryBudget), share: newShare(lookUpsPerSecond), syncs: newShare(lookUpsPerSecond),
 	}
 	if a, ok := c.Adapter.(adapters.Prober); ok {

@@ -14,12 +14,12 @@ import (
 )
 
 func aProvider(f adapters.Adapter, b BreakerConfig) *Provider {
-	return newProvider(ProviderConfig{Name: "alpha", Adapter: f, Breaker: b, MaxInFlight: 4}, 20, zap.NewNop())
+	return newProvider(ProviderConfig{Name: "alpha", Adapter: f, Breaker: b, MaxInFlight: 4}, 20, unobserved{}, zap.NewNop())
 }
 
 // ends makes one call that ends with err.
 func ends(p *Provider, c *class, err error) error {
-	_, out := call(context.Background(), p, c, func(context.Context) (int, error) { return 0, err })
+	_, out := call(context.Background(), p, c, "get", func(context.Context) (int, error) { return 0, err })
 	return out
 }
 
@@ -106,11 +106,11 @@ func TestAHalfOpenBreakerLosesNoProbe(t *testing.T) {
 			}
 		},
 		"the probe panicked": func(p *Provider) {
-			_, _ = call(context.Background(), p, p.write, func(context.Context) (int, error) { panic("x") })
+			_, _ = call(context.Background(), p, p.write, "get", func(context.Context) (int, error) { panic("x") })
 			time.Sleep(time.Minute)
 		},
 		"the probe hung": func(p *Provider) {
-			_, _ = call(context.Background(), p, p.write, func(ctx context.Context) (int, error) {
+			_, _ = call(context.Background(), p, p.write, "get", func(ctx context.Context) (int, error) {
 				<-ctx.Done()
 				return 0, failure(normalize.ProviderTimeout, normalize.Unknown)
 			})
@@ -182,10 +182,10 @@ func TestOneProvidersHangDoesNotTouchAnother(t *testing.T) {
 func TestACallHasADeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Timeout: time.Hour, MaxInFlight: -1}, 20, zap.NewNop())
+		p := newProvider(ProviderConfig{Name: "alpha", Adapter: newFake(), Timeout: time.Hour, MaxInFlight: -1}, 20, unobserved{}, zap.NewNop())
 		require.Equal(t, maxTimeout, p.timeout, "an attempt must end well inside its lease")
 		start := time.Now()
-		_, err := call(t.Context(), p, p.read, func(ctx context.Context) (int, error) {
+		_, err := call(t.Context(), p, p.read, "get", func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, &normalize.Error{Code: normalize.ProviderTimeout, Outcome: normalize.Unknown, Err: ctx.Err()}
 		})

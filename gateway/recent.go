@@ -107,7 +107,7 @@ func (e *early) answer(rec Record) (ins adapters.Instrument, ok bool, err error)
 
 // getAt asks a provider for the instrument that a token names.
 func getAt(ctx context.Context, p *Provider, t Token) (adapters.Instrument, error) {
-	return call(ctx, p, p.read, func(ctx context.Context) (adapters.Instrument, error) {
+	return call(ctx, p, p.read, "get", func(ctx context.Context) (adapters.Instrument, error) {
 		return p.adapter.Get(ctx, t.References)
 	})
 }

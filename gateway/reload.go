@@ -8,7 +8,7 @@ import (
 
 // Reload makes the Service of another configuration and puts it in force for
 // Reconcile. It makes no network call. If the configuration cannot be used it fails,
-// and nothing has changed. Of c the Store, Owner, Now, Log and Recorder are those of the
+// and nothing has changed. Of c the Store, Owner, Now, Log, Recorder and Observer are those of the
 // process and are not looked at.
 //
 // Requests that hold an older Service end in it. A provider whose adapter is the same

@@ -269,7 +269,7 @@ func (s *Service) updateAtProvider(ctx context.Context, p *Provider, cur stored,
 		if in.IfMatch != "" {
 			change.Version = cur.primary().Version
 		}
-		ins, err = call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
+		ins, err = call(ctx, p, p.write, "update", func(ctx context.Context) (adapters.Instrument, error) {
 			ins, err := updater.Update(ctx, refs, *change)
 			if err != nil {
 				return ins, err
@@ -280,7 +280,7 @@ func (s *Service) updateAtProvider(ctx context.Context, p *Provider, cur stored,
 			return ins, err == nil, err
 		}
 	}
-	last, err := call(ctx, p, p.write, func(ctx context.Context) (adapters.Instrument, error) {
+	last, err := call(ctx, p, p.write, "set_default", func(ctx context.Context) (adapters.Instrument, error) {
 		return setter.SetDefault(ctx, refs)
 	})
 	if err == nil {

@@ -25,8 +25,8 @@ import (
 const openTimeout = 10 * time.Second
 
 // openStore opens the configured store. It does not wait for one that is away:
-// what starts the gateway knows better when to try again.
-func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.Store, error) {
+// what starts the gateway knows better when to try again. tel is shown the store.
+func openStore(ctx context.Context, c *config.Config, tel *telemetry, log *zap.Logger) (gateway.Store, error) {
 	if bolt := c.Store.Bolt; bolt != nil {
 		if c.Store.Defaulted {
 			log.Warn("NO STORE IS CONFIGURED: records are kept in one local file, for one gateway only; set store.redis for more", zap.String("path", bolt.Path))
@@ -39,7 +39,7 @@ func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.
 		Username: r.Username, Password: r.Password.Value, KeyPrefix: r.KeyPrefix,
 		SentinelUsername: r.SentinelUsername, SentinelPassword: r.SentinelPassword.Value,
 		DialTimeout: time.Duration(r.DialTimeout), ReadTimeout: time.Duration(r.ReadTimeout), PoolSize: r.PoolSize,
-		Durability: redisstore.Durability(r.Durability),
+		Durability: redisstore.Durability(r.Durability), Trace: tel.redisTrace(),
 	}
 	if r.Replicas != nil {
 		if rc.Replicas = *r.Replicas; rc.Replicas == 0 {
@@ -58,6 +58,7 @@ func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.
 	if err != nil {
 		return nil, err
 	}
+	tel.redis = store
 	for _, warning := range store.Warnings() {
 		log.Warn("the store is not set up for records: " + warning)
 	}
@@ -66,8 +67,8 @@ func openStore(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.
 
 // openJournaled opens the configured store for a gateway: with its journal, if it
 // is to have one.
-func openJournaled(ctx context.Context, c *config.Config, log *zap.Logger) (gateway.Store, error) {
-	store, err := openStore(ctx, c, log)
+func openJournaled(ctx context.Context, c *config.Config, tel *telemetry, log *zap.Logger) (gateway.Store, error) {
+	store, err := openStore(ctx, c, tel, log)
 	if err != nil || c.Store.Journal == nil {
 		return store, err
 	}

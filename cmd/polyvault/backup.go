@@ -131,7 +131,7 @@ func backupSource(ctx context.Context, c *config.Config) (func(io.Writer) error,
 		asIs.Durability = "dev" // a store that promises too little should be backed up all the more
 		reading.Store.Redis = &asIs
 	}
-	store, err := openStore(ctx, &reading, zap.NewNop())
+	store, err := openStore(ctx, &reading, newTelemetry(), zap.NewNop())
 	if errors.Is(err, boltstore.ErrLocked) {
 		if c.AdminListen == "" {
 			return nil, fmt.Errorf("%w; a gateway that runs can be asked for a backup if it has an admin_listen", err)

@@ -59,7 +59,7 @@ func rotateAtRest(cmd *cobra.Command, c *config.Config, dryRun, offline bool) (e
 			return fmt.Errorf("there is no store: %w", err)
 		}
 	}
-	store, err := openStore(cmd.Context(), c, zap.NewNop())
+	store, err := openStore(cmd.Context(), c, newTelemetry(), zap.NewNop())
 	if errors.Is(err, boltstore.ErrLocked) {
 		return fmt.Errorf("%w: leave it to the gateway that has it open, which seals in the background, or stop that gateway first", err)
 	}

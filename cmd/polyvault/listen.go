@@ -52,6 +52,19 @@ func (s *server) shutdown(ctx context.Context) error {
 	return errors.Join(err, <-s.ended)
 }
 
+// warnOfReach tells that an admin listener, which asks for no key, can be reached from
+// other machines. Addresses of the public internet the configuration refuses.
+func warnOfReach(addr string, log *zap.Logger) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "localhost" {
+		return
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		log.Warn("admin_listen can be reached from other machines and asks for no key: keep all but your monitoring away from it",
+			zap.String("admin_listen", addr))
+	}
+}
+
 // explainListen says what to do about the usual reasons.
 func explainListen(err error) error {
 	switch {

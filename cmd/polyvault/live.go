@@ -31,14 +31,15 @@ func fileSource(file string, o config.Options) source {
 // live is the gateway of a process: what serves under the configuration in force, and
 // how the next one comes into force.
 type live struct {
-	api      *httpapi.API
-	store    gateway.Store
-	recorder gateway.Recorder // nil for none
-	log      *zap.Logger
-	level    zap.AtomicLevel // of log
-	read     source
-	owner    string // the name of this process
-	audit    auditTrail
+	api       *httpapi.API
+	store     gateway.Store
+	recorder  gateway.Recorder // nil for none
+	telemetry *telemetry
+	log       *zap.Logger
+	level     zap.AtomicLevel // of log
+	read      source
+	owner     string // the name of this process
+	audit     auditTrail
 
 	succeeded, failed atomic.Int64 // reloads
 
@@ -52,10 +53,10 @@ type live struct {
 
 // newLive makes a gateway under its first configuration, over an open store. It makes
 // no network call.
-func newLive(read source, c *config.Config, files []string, store gateway.Store, recorder gateway.Recorder, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
-	l := &live{store: store, recorder: recorder, log: log, level: level, read: read, config: c, files: files, owner: owner()}
+func newLive(read source, c *config.Config, files []string, store gateway.Store, recorder gateway.Recorder, tel *telemetry, log *zap.Logger, level zap.AtomicLevel) (*live, error) {
+	l := &live{store: store, recorder: recorder, telemetry: tel, log: log, level: level, read: read, config: c, files: files, owner: owner()}
 	var err error
-	if l.opened, err = openProviders(c, nil); err != nil {
+	if l.opened, err = openProviders(c, nil, l.telemetry); err != nil {
 		return nil, err
 	}
 	if l.service, err = gateway.New(l.gatewayConfig(c, l.opened)); err != nil {
@@ -68,7 +69,9 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 	if l.audit, err = openAudit(c, l.owner, log); err != nil {
 		return nil, err
 	}
-	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log, Audit: l.audit.forAPI()})
+	l.api, err = httpapi.New(httpapi.Config{
+		Service: l.service, Keys: keys, Log: log, Audit: l.audit.forAPI(), Observe: tel.answered, TraceID: tel.traceID(),
+	})
 	if err != nil {
 		return nil, errors.Join(err, l.audit.close())
 	}
@@ -77,7 +80,8 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 
 func (l *live) gatewayConfig(c *config.Config, opened map[string]openedProvider) gateway.Config {
 	gc := gatewayConfig(c, opened, l.store, l.log)
-	gc.Recorder, gc.Owner = l.recorder, l.owner
+	gc.Recorder, gc.Owner, gc.Observer = l.recorder, l.owner, l.telemetry.meter
+	l.telemetry.providers(c)
 	return gc
 }
 
@@ -136,7 +140,7 @@ func (l *live) use(c *config.Config, force bool) error {
 	if err != nil {
 		return err
 	}
-	opened, err := openProviders(c, l.opened)
+	opened, err := openProviders(c, l.opened, l.telemetry)
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metricsHandler serves what is known of this process to Prometheus. Everything is
-// asked for when it is scraped: nothing is counted twice, and none of it costs a request
-// anything.
+// metricsHandler serves what is known of this process to Prometheus. What can be asked
+// for is asked for when it is scraped, and costs no request anything; the telemetry counts
+// the rest.
 func metricsHandler(l *live) http.Handler {
 	return promhttp.HandlerFor(metricsOf(l), promhttp.HandlerOpts{})
 }
@@ -20,9 +20,10 @@ func metricsOf(l *live) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		buildInfo(), newConfigMetrics(l), newProviderMetrics(l), newBacklogMetrics(l),
+		buildInfo(), newConfigMetrics(l), newProviderMetrics(l), newBacklogMetrics(l), newProcessMetrics(l),
 		newEncryptionMetrics(l), newAuditMetrics(l),
 	)
+	r.MustRegister(l.telemetry.meter.Collectors()...)
 	return r
 }
 

@@ -26,8 +26,8 @@ type openedFrom struct {
 }
 
 // openProviders makes the adapters of a configuration, by provider name, or takes them
-// from those that are had. It makes no network call.
-func openProviders(c *config.Config, have map[string]openedProvider) (map[string]openedProvider, error) {
+// from those that are had. Their requests are shown to tel. It makes no network call.
+func openProviders(c *config.Config, have map[string]openedProvider, tel *telemetry) (map[string]openedProvider, error) {
 	out := map[string]openedProvider{}
 	for _, p := range c.Providers {
 		from := openedFrom{p.Adapter, p.MaxInFlight, c.InsecureProviders}
@@ -36,7 +36,7 @@ func openProviders(c *config.Config, have map[string]openedProvider) (map[string
 			continue
 		}
 		transport := &retirable{}
-		adapter, err := p.Adapter.Open(adapters.Env{HTTP: adapters.NewHTTPClient(clientOptions(c, p, transport))})
+		adapter, err := p.Adapter.Open(adapters.Env{HTTP: adapters.NewHTTPClient(clientOptions(c, p, tel.around(p.Name, transport.wrap)))})
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", p.Name, err)
 		}
@@ -92,8 +92,8 @@ func (r *retirable) retire() {
 
 // clientOptions allow as many connections as there can be calls: reads and writes
 // have max_in_flight each.
-func clientOptions(c *config.Config, p config.Provider, transport *retirable) adapters.ClientOptions {
-	o := adapters.ClientOptions{MaxConns: 2 * p.MaxInFlight, Wrap: transport.wrap}
+func clientOptions(c *config.Config, p config.Provider, wrap func(http.RoundTripper) http.RoundTripper) adapters.ClientOptions {
+	o := adapters.ClientOptions{MaxConns: 2 * p.MaxInFlight, Wrap: wrap}
 	if !c.InsecureProviders {
 		o.Control = adapters.RefusePrivate
 	}

@@ -191,10 +191,10 @@ func (e edited) startLive(t *testing.T) (*live, *observer.ObservedLogs) {
 	read := fileSource(e.file(), config.Options{Scopes: scopeNames()})
 	c, files, err := read()
 	require.NoError(t, err)
-	store, err := openStore(t.Context(), c, zap.NewNop())
+	store, err := openStore(t.Context(), c, newTelemetry(), zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	l, err := newLive(read, c, files, store, nil, zap.New(core), zap.NewAtomicLevel())
+	l, err := newLive(read, c, files, store, nil, newTelemetry(), zap.New(core), zap.NewAtomicLevel())
 	require.NoError(t, err)
 	t.Cleanup(l.close)
 	return l, logs

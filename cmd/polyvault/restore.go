@@ -75,7 +75,7 @@ func restore(cmd *cobra.Command, c *config.Config, args []string, dryRun bool) e
 				name, contents.Torn, contents.Bytes)
 		}
 	}
-	store, err := openStore(cmd.Context(), c, zap.NewNop())
+	store, err := openStore(cmd.Context(), c, newTelemetry(), zap.NewNop())
 	if errors.Is(err, boltstore.ErrLocked) {
 		return fmt.Errorf("%w: stop the gateway before you restore", err)
 	}

@@ -78,7 +78,12 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := openJournaled(ctx, c, log)
+	tel, err := openTelemetry(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tel.close(ctx)) }()
+	store, err := openJournaled(ctx, c, tel, log)
 	if err != nil {
 		return err
 	}
@@ -88,14 +93,14 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeRecorder()) }()
-	l, err := newLive(read, c, files, store, recorder, log, level)
+	l, err := newLive(read, c, files, store, recorder, tel, log, level)
 	if err != nil {
 		return err
 	}
 	defer l.close()
 	defer inBackground(ctx, l.service.Reconcile)()
 	defer inBackground(ctx, l.service.RotateEncryption)()
-	main, err := serveOn(ctx, c.Listen, l.api.Handler(), log)
+	main, err := serveOn(ctx, c.Listen, tel.tracer.Handler(l.api.Handler()), log)
 	if err != nil {
 		return err
 	}
@@ -107,6 +112,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 			return errors.Join(err, stopServers(ctx, c, servers))
 		}
 		log.Info("admin listening", zap.String("address", admin.addr))
+		warnOfReach(c.AdminListen, log)
 		servers, adminEnded = append(servers, admin), admin.ended
 	}
 	log.Info("listening", zap.String("address", main.addr))

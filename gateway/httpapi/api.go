@@ -63,6 +63,12 @@ type Config struct {
 	MaxAuthFailures int
 	// Audit is told who did what. Default none.
 	Audit AuditLog
+	// Observe is told of every request once it was answered. It is called from many
+	// goroutines and must return at once. Default none.
+	Observe func(context.Context, Observation)
+	// TraceID names the trace that a request belongs to, for the log; "" for none.
+	// Default none.
+	TraceID func(context.Context) string
 }
 
 // API serves the gateway's HTTP interface, under one configuration after the other. It
@@ -77,6 +83,9 @@ type API struct {
 	document      document
 	draining      atomic.Bool
 	audit         auditor
+	inFlight      atomic.Int64
+	observe       func(context.Context, Observation)
+	traceID       func(context.Context) string
 	echo          *echo.Echo
 }
 
@@ -97,7 +106,7 @@ func New(c Config) (*API, error) {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
 	a := &API{
-		log: c.Log, now: c.Now, document: doc, maxBody: c.MaxBody, maxImportBody: c.MaxImportBody,
+		log: c.Log, now: c.Now, document: doc, observe: c.Observe, traceID: c.TraceID, maxBody: c.MaxBody, maxImportBody: c.MaxImportBody,
 	}
 	if a.log == nil {
 		a.log = zap.NewNop()

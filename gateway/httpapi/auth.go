@@ -22,7 +22,7 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 			}
 			x := exchangeOf(c)
 			x.generation = a.current.Load()
-			x.operation, x.keyed = id, op.keyed || op.keyHeader && len(c.Request().Header.Values(idempotencyHeader)) > 0
+			x.operation, x.changes, x.keyed = id, op.keyHeader, op.keyed || op.keyHeader && len(c.Request().Header.Values(idempotencyHeader)) > 0
 			if op.scope == public {
 				return next(c)
 			}

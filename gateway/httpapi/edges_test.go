@@ -192,6 +192,7 @@ func TestTheLogLine(t *testing.T) {
 	delete(got, "bytes")
 	require.Equal(t, map[string]any{
 		"request_id": "abc", "operation": "getInstrument", "tenant": "acme", "api_key": "checkout", "code": "provider_timeout",
+		"instrument": exampleID, "provider": "p", "outcome": "unknown",
 		"method": "GET", "status": int64(504), "took": time.Duration(0), "address": "192.0.2.1",
 		"error": "p: provider_timeout (unknown): no answer: EOF",
 	}, got)
@@ -215,7 +216,7 @@ func TestFailedAuthenticationsAreLimited(t *testing.T) {
 
 func TestServicePages(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRig(t, healthy)
 	require.JSONEq(t, `{"status":"ok"}`, r.call(t, http.MethodGet, "/healthz", "", "Authorization", "").Body.String())
 	require.Equal(t, 200, r.call(t, http.MethodGet, "/readyz", "", "Authorization", "").Code)
 	r.err = &normalize.Error{Code: normalize.StoreUnavailable, Outcome: normalize.NotSent, Msg: "the store cannot answer"}
@@ -224,7 +225,8 @@ func TestServicePages(t *testing.T) {
 	r.api.Drain()
 	rec := r.call(t, http.MethodGet, "/readyz", "", "Authorization", "")
 	require.Equal(t, 503, rec.Code)
-	require.JSONEq(t, `{"status":"draining","generation":1,"config_loaded_at":"2026-11-20T10:00:00Z"}`, rec.Body.String())
+	require.JSONEq(t, `{"status":"draining","generation":1,"config_loaded_at":"2026-11-20T10:00:00Z",
+		"problems":[{"code":"draining","detail":"the gateway is about to stop: send new requests to another one"}]}`, rec.Body.String())
 	require.Equal(t, 200, r.call(t, http.MethodGet, "/v1/providers", "").Code, "requests that come all the same are served")
 
 	rec = r.call(t, http.MethodGet, "/openapi.json", "", "Authorization", "")

@@ -65,7 +65,7 @@ func TestARequestEndsUnderTheConfigurationThatItBeganUnder(t *testing.T) {
 func TestReadinessTellsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	now := exampleTime()
-	r := newRig(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	r := newRig(t, healthy, func(c *Config) { c.Now = func() time.Time { return now } })
 	ready := func(want string) {
 		t.Helper()
 		rec := r.call(t, http.MethodGet, "/readyz", "", "Authorization", "")
@@ -76,13 +76,14 @@ func TestReadinessTellsTheConfiguration(t *testing.T) {
 	now = now.Add(time.Minute)
 	r.api.Refused("polyvault.yaml:3: routes: must be a list")
 	ready(`{"status":"ok","generation":1,"config_loaded_at":"2026-11-20T10:00:00Z",
-		"config_error":{"at":"2026-11-20T10:01:00Z","text":"polyvault.yaml:3: routes: must be a list"}}`)
+		"config_error":{"at":"2026-11-20T10:01:00Z","text":"polyvault.yaml:3: routes: must be a list"},
+		"problems":[{"code":"config_refused","detail":"the newest configuration cannot be used, and the one before is in force: config_error says why"}]}`)
 	r.api.Refused("")
 	ready(`{"status":"ok","generation":1,"config_loaded_at":"2026-11-20T10:00:00Z"}`)
 	r.api.Refused(strings.Repeat("é", maxConfigError))
 	require.LessOrEqual(t, len(r.api.ConfigStatus().Error.Text), maxConfigError)
 	now = now.Add(time.Minute)
-	r.api.Swap(r.fake, newKeys(t))
+	r.api.Swap(statused{r.fake, nil}, newKeys(t))
 	ready(`{"status":"ok","generation":2,"config_loaded_at":"2026-11-20T10:02:00Z"}`)
 }
 

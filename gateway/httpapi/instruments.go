@@ -35,6 +35,8 @@ func (a *API) CreateInstrument(c echo.Context, _ CreateInstrumentParams) error {
 	if err != nil {
 		return err
 	}
+	x := exchangeOf(c)
+	x.instrument, x.attempts = created.Instrument.ID, created.Attempts
 	h := c.Response().Header()
 	if created.Provider != "" {
 		h.Set("Gateway-Provider", created.Provider)
@@ -44,6 +46,7 @@ func (a *API) CreateInstrument(c echo.Context, _ CreateInstrumentParams) error {
 	}
 	status := createdStatus(created)
 	if op := created.Operation; op != nil {
+		x.instrument, x.attempts = op.ID, op.Attempts
 		h.Set("Gateway-Outcome", string(op.Outcome))
 		h.Set("Location", "/v1/operations/"+op.ID)
 		h.Set("Retry-After", strconv.Itoa(operationRetryAfter))

@@ -40,14 +40,18 @@ func (a *API) exchange(next echo.HandlerFunc) echo.HandlerFunc {
 func (a *API) logged(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		begin := a.now()
+		a.inFlight.Add(1)
+		defer a.inFlight.Add(-1)
 		err := next(c)
 		if err != nil {
 			c.Error(err) // renders the problem, so that its status is known here
 		}
 		x := exchangeOf(c)
-		fields := append(x.fields(),
+		took := a.now().Sub(begin)
+		a.observed(c, x, took)
+		fields := append(a.fields(c, x),
 			zap.String("method", knownMethod(c.Request().Method)), zap.Int("status", c.Response().Status),
-			zap.Duration("took", a.now().Sub(begin)), zap.String("address", c.RealIP()), zap.Int64("bytes", c.Response().Size))
+			zap.Duration("took", took), zap.String("address", c.RealIP()), zap.Int64("bytes", c.Response().Size))
 		if x.err != nil {
 			fields = append(fields, zap.String("error", withoutSecrets(x.err.Error())))
 		}

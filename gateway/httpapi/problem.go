@@ -128,8 +128,11 @@ func (a *API) handleError(err error, c echo.Context) {
 	if e.Provider != "" {
 		h.Set("Gateway-Provider", e.Provider)
 	}
-	if f, ok := errors.AsType[*gateway.Failure](err); ok && f.Replayed {
-		h.Set("Idempotent-Replayed", "true")
+	if f, ok := errors.AsType[*gateway.Failure](err); ok {
+		x.instrument, x.attempts = f.OperationID, f.Attempts
+		if f.Replayed {
+			h.Set("Idempotent-Replayed", "true")
+		}
 	}
 	if seconds := retryAfter(e); seconds > 0 {
 		h.Set("Retry-After", strconv.Itoa(seconds))

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -94,22 +93,3 @@ type health struct {
 
 // GetHealth answers as long as the process can answer at all.
 func (a *API) GetHealth(c echo.Context) error { return ok(c, health{"ok"}) }
-
-type readiness struct {
-	Status string `json:"status"` // ok or draining
-	ConfigStatus
-}
-
-// GetReadiness answers whether new requests should come here. A configuration that
-// was refused does not count against that: the one before is in force.
-func (a *API) GetReadiness(c echo.Context) error {
-	config := exchangeOf(c).generation.ConfigStatus
-	if a.draining.Load() {
-		writeJSON(c, http.StatusServiceUnavailable, mediaJSON, readiness{"draining", config})
-		return nil
-	}
-	if err := a.service(c).Ready(c.Request().Context()); err != nil {
-		return err
-	}
-	return ok(c, readiness{"ok", config})
-}

@@ -5,8 +5,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
-	"go.uber.org/zap"
 
+	"github.com/polyvault/polyvault/gateway"
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -63,10 +63,13 @@ func shownAll(c echo.Context, all []normalize.Instrument) []normalize.Instrument
 // exchange is what the layers of one request tell each other. It lives in Echo's context.
 type exchange struct {
 	requestID  string
-	generation *generation    // the configuration that the request is served under, to its end; nil until admitted
-	caller     *APIKey        // nil until authenticated
-	operation  string         // the document's operationId; "" if no route matched
-	keyed      bool           // the operation takes an idempotency key
+	generation *generation // the configuration that the request is served under, to its end; nil until admitted
+	caller     *APIKey     // nil until authenticated
+	operation  string      // the document's operationId; "" if no route matched
+	keyed      bool        // the operation takes an idempotency key
+	changes    bool        // the operation changes what exists, one thing at a time
+	instrument string      // the id of what a create made or will make; "" for what the path names
+	attempts   []gateway.AttemptView
 	code       normalize.Code // of the problem that was answered
 	err        error          // behind that problem
 	writeErr   error          // the answer could not be delivered
@@ -82,15 +85,4 @@ func exchangeOf(c echo.Context) *exchange {
 	x := &exchange{}
 	c.Set(exchangeKey, x)
 	return x
-}
-
-func (x *exchange) fields() []zap.Field {
-	f := []zap.Field{zap.String("request_id", x.requestID), zap.String("operation", x.operation)}
-	if x.caller != nil {
-		f = append(f, zap.String("tenant", x.caller.Tenant), zap.String("api_key", x.caller.Name))
-	}
-	if x.code != "" {
-		f = append(f, zap.String("code", string(x.code)))
-	}
-	return f
 }

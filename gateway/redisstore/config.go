@@ -89,6 +89,7 @@ type Config struct {
 	ReadTimeout time.Duration // to write a request, and again to read its reply; default 2s
 	PoolSize    int           // connections per server; default 10 per CPU
 	Durability  Durability    // default Standard
+	Trace       Trace         // is told of what is sent to the servers; default none
 	// Replicas must confirm each write under [Strict]. Where fewer than that can be
 	// reached nothing is written, so have one more. Up to 9; default 1 with Sentinel or
 	// Cluster, else none; -1 for none there too, which gives up what a failover loses.

@@ -19,9 +19,18 @@ type hook struct {
 func (s *Store) addHooks() {
 	switch client := s.client.(type) {
 	case *redis.ClusterClient:
-		client.OnNewNode(func(node *redis.Client) { node.AddHook(hook{store: s, node: node.Options().Addr}) })
+		client.OnNewNode(func(node *redis.Client) { s.addHook(node, node.Options().Addr) })
 	case *redis.Client:
-		client.AddHook(hook{store: s})
+		s.addHook(client, "")
+	}
+}
+
+// addHook adds what is to be around everything that goes to a server. What is traced is
+// what is sent, with what was added.
+func (s *Store) addHook(server *redis.Client, node string) {
+	server.AddHook(hook{store: s, node: node})
+	if s.trace != nil {
+		server.AddHook(traced{s.trace})
 	}
 }
 

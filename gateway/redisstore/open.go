@@ -28,6 +28,7 @@ type Store struct {
 	alone      bool
 	lineage    *lineage
 	warnings   []string
+	trace      Trace // nil for none
 	close      func() error
 }
 
@@ -40,7 +41,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s := &Store{
 		cluster: c.Cluster, prefix: c.KeyPrefix, durability: c.Durability, scripts: newScripts(),
-		barrier: c.barrier(), alone: c.alone(), lineage: newLineage(),
+		barrier: c.barrier(), alone: c.alone(), lineage: newLineage(), trace: c.Trace,
 	}
 	o.OnConnect = s.connected
 	if s.prefix == "" {

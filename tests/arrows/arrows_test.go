@@ -48,6 +48,8 @@ func rooms() []room {
 		}},
 		{"gateway/rehearsal", []string{"gateway"}, []string{"go.uber.org/zap"}},
 		{"gateway/client", nil, []string{"github.com/oapi-codegen"}},
+		{"cmd/polyvault/internal/metrics", []string{"gateway", "gateway/httpapi", "normalize"}, []string{"github.com/prometheus/client_golang/prometheus"}},
+		{"cmd/polyvault/internal/tracing", []string{"adapters", "gateway/httpapi"}, []string{"go.opentelemetry.io/otel", "go.uber.org/zap"}},
 		{"cmd/polyvault/internal/importer", []string{"gateway/client"}, []string{"github.com/cenkalti/backoff/v5", "github.com/go-json-experiment/json"}},
 	}
 	config := room{"config", []string{"normalize", "adapters"}, []string{
@@ -70,7 +72,8 @@ func exclusive() map[string][]string {
 		"github.com/labstack/echo":     {"gateway/httpapi"},
 		"github.com/sony/gobreaker/v2": {"gateway"},
 		"github.com/fsnotify":          {"config"},
-		"github.com/prometheus":        {"cmd/polyvault"},
+		"github.com/prometheus":        {"cmd/polyvault", "cmd/polyvault/internal/metrics"},
+		"go.opentelemetry.io":          {"cmd/polyvault/internal/tracing"},
 		"github.com/cenkalti/backoff":  {"cmd/polyvault/internal/importer"},
 		"github.com/vbauerster/mpb":    {"cmd/polyvault"},
 	}

@@ -70,6 +70,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	}
 	var connected atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	ctx = context.WithValue(ctx, operationKey{}, r.Op)
 	req, err := c.build(httptrace.WithClientTrace(ctx, trace), r, body)
 	if err != nil {
 		return Response{}, notSent(r.Op, "the request could not be built", err)
