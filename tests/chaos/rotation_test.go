@@ -118,6 +118,7 @@ func (r *rotating) put(t *testing.T, now ring) {
 	if len(now.encryption) > 0 {
 		section += "  encryption: " + list(now.encryption) + "\n"
 	}
+	t.Logf("%s: %v", time.Now().Format(time.TimeOnly), now)
 	for _, g := range r.gateways {
 		before := r.generation(t, g)
 		r.edit(t, g, func(text string) string {
