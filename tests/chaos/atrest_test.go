@@ -74,32 +74,40 @@ func (w *world) doesEverything(t *testing.T) []acknowledged {
 // instruments' own ids, which may be read.
 func (w *world) notReadable(t *testing.T, text string, all []acknowledged) {
 	t.Helper()
-	for _, s := range all {
-		require.Contains(t, text, s.id, "the check sees the store")
+	for _, s := range sample(all) {
+		require.True(t, strings.Contains(text, s.id), "the check sees the store: %s", s.id)
 	}
 	found := 0
 	for _, provider := range providers() {
-		for _, ins := range w.live(t, provider) {
+		for _, ins := range sample(w.live(t, provider)) {
 			found++
 			require.GreaterOrEqual(t, len(ins.ID), 8, "a reference that is no accident")
-			require.NotContains(t, text, ins.ID, "a reference at %s can be read in the store", provider)
+			require.False(t, strings.Contains(text, ins.ID), "a reference at %s can be read in the store: %s", provider, ins.ID)
 		}
 	}
 	require.Positive(t, found)
 	for _, word := range []string{"Analytical", "Byron", "78701", "CANARY", "411111", `"refs"`, `"answer"`, `"billing_address"`, `"metadata"`} {
-		require.NotContains(t, text, word)
+		require.False(t, strings.Contains(text, word), "%s can be read in the store", word)
 	}
+}
+
+// sample is some of many, from the first to the last.
+func sample[T any](all []T) []T {
+	const most = 200
+	var out []T
+	for i := 0; i < len(all); i += 1 + len(all)/most {
+		out = append(out, all[i])
+	}
+	return out
 }
 
 // redisTexts is a dump of everything in a Redis that does not compress.
 func redisTexts(t *testing.T, redis *redistest.Server) string {
 	t.Helper()
-	keys, ok := redis.Do(t, "KEYS", "*").([]any)
+	const all = `local out = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do out[#out+1] = key; out[#out+1] = redis.call('DUMP', key) end
+return table.concat(out, '\n')`
+	text, ok := redis.Do(t, "EVAL", all, 0).(string)
 	require.True(t, ok)
-	var out strings.Builder
-	for _, key := range keys {
-		dump, _ := redis.Do(t, "DUMP", key).(string)
-		fmt.Fprintf(&out, "%v\n%s\n", key, dump)
-	}
-	return out.String()
+	return text
 }

@@ -52,12 +52,12 @@ func TestC24KeysAreRotatedUnderLoad(t *testing.T) {
 	all := append(append([]acknowledged{}, early.made...), y.made...)
 	require.Greater(t, len(all), size(200, 2000))
 	require.Positive(t, y.replays)
-	for i, s := range all {
+	for i, s := range sample(all) {
 		r.resolves(t, r.gateways[i%len(r.gateways)], s.id)
 	}
 	r.notReadable(t, redisTexts(t, redis), all)
 	t.Logf("C24: %d creates, %d replays of keys from before and %d reads (%.0f/s) over 3 gateways, 0 failed, while 2 encryption keys and 1 reference key were rotated\n"+
-		"  %d values were under the first key and 0 are; then the second one was rotated to 0 and removed", len(y.made), y.replays, y.reads,
+		"  %d values came under the first new key, 0 were left under the old one; then the next one was rotated in, and the first removed at 0", len(y.made), y.replays, y.reads,
 		float64(len(y.made)+y.replays+y.reads)/y.took.Seconds(), under)
 }
 
