@@ -24,8 +24,8 @@ func (s *Service) Create(ctx context.Context, tenant string, in normalize.Create
 	if err != nil {
 		return Created{}, err
 	}
-	c := &creation{s: s, tenant: t, in: in, decision: s.decideCreate(tenant, in), keyUses: s.keyUseKeys(tenant, idempotencyKey)}
-	cur, err := c.find(ctx, idempotencyKey)
+	c := &creation{s: s, tenant: t, in: in, decision: s.decideCreate(tenant, in), keyUses: s.keyUseKeys(tenant, idempotencyKey), ids: s.idsOf(tenant, idempotencyKey)}
+	cur, err := c.find(ctx)
 	if err != nil {
 		return Created{}, err
 	}
@@ -33,7 +33,7 @@ func (s *Service) Create(ctx context.Context, tenant string, in normalize.Create
 		return c.resume(ctx, *cur, now)
 	}
 	key := s.current()
-	rec := newRecord(key.instrumentID(tenant, idempotencyKey), tenant, in.CustomerID, key, requestDigest(key, tenant, in), now)
+	rec := newRecord(c.ids[0], tenant, in.CustomerID, key, requestDigest(key, tenant, in), now)
 	return c.run(ctx, stored{Record: rec})
 }
 
@@ -81,6 +81,7 @@ type creation struct {
 	in       normalize.CreateInput
 	decision Decision
 	keyUses  []string           // where it is written down if a change has the key
+	ids      []string           // that a create with the key can have made, under each reference key
 	tried    map[string]bool    // providers that a call of this request went to, and was provably not executed
 	refused  []AttemptView      // candidates that were passed over, with why
 	last     []*normalize.Error // of the attempts that were provably not sent
@@ -89,20 +90,25 @@ type creation struct {
 // find looks for an earlier request's record. With one reference key nothing
 // needs to be read: writing the record is the check. While keys are rotated the
 // older ones are looked up first.
-func (c *creation) find(ctx context.Context, idempotencyKey string) (*stored, error) {
-	if len(c.s.keys) == 1 {
+func (c *creation) find(ctx context.Context) (*stored, error) {
+	if len(c.ids) == 1 {
 		return nil, nil
 	}
-	recs, err := c.s.load(ctx, "create", c.s.idsOf(c.tenant.Name, idempotencyKey)...)
+	recs, err := c.s.load(ctx, "create", c.ids...)
 	if err != nil {
 		return nil, err
 	}
+	var unused *stored
 	for _, rec := range recs {
-		if rec != nil {
+		switch {
+		case rec == nil:
+		case !rec.unused():
 			return rec, nil
+		case unused == nil:
+			unused = rec
 		}
 	}
-	return nil, nil
+	return unused, nil
 }
 
 // idsOf are the ids that a create with this key can have made, the current one first.
@@ -200,7 +206,8 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	begun.Want = &want
 	begun.Passed = c.refused
 	begun = begun.plan(s.current(), c.mirrorPlan(m.p.name))
-	next, res, err := s.put(ctx, "create", cur, begun, append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID), drainedKey}, c.keyUses...)...)
+	load := append([]string{customerEntryKey(c.tenant.Name, c.in.CustomerID), drainedKey}, c.keyUses...)
+	next, res, err := s.put(ctx, "create", cur, begun, append(load, c.otherIDs(begun)...)...)
 	if errors.Is(err, errChanged) {
 		m.release()
 		created, err = c.resume(ctx, next, res.Now)
@@ -209,8 +216,13 @@ func (c *creation) attempt(ctx context.Context, m *permit, cand Candidate, cur s
 	if err != nil {
 		return next, true, Created{}, err
 	}
-	if keyOfChange(res.Loaded[2:]) {
+	if keyOfChange(res.Loaded[2:len(load)]) {
 		created, err = c.refuseKey(ctx, next)
+		return next, true, created, err
+	}
+	if other, err := c.otherRecord(begun, res.Loaded[len(load):]); err != nil || other != nil {
+		m.release()
+		created, err = c.yieldKey(ctx, next, other, err)
 		return next, true, created, err
 	}
 	if _, drained := s.drained.see(res.Loaded[1], s.log)[m.p.name]; drained {

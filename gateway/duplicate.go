@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
@@ -93,10 +94,16 @@ func (s *Service) takeOver(ctx context.Context, cur stored, owner string, holder
 	if err != nil {
 		return cur, err
 	}
-	if versionOf(now[0]) != versionOf(holder) {
+	if !unchanged(now[0], holder) {
 		return cur, beingStored()
 	}
 	return cur, nil
+}
+
+// unchanged reports whether a record is what it was: the same version, or no more than
+// sealed anew.
+func unchanged(is, was *stored) bool {
+	return versionOf(is) == versionOf(was) || is != nil && was != nil && reflect.DeepEqual(is.Record, was.Record)
 }
 
 func versionOf(r *stored) uint64 {
@@ -138,7 +145,9 @@ func (c *creation) updateInstead(ctx context.Context, p *Provider, src normalize
 		if err != nil {
 			return c.notDone(ctx, cur, asError(err))
 		}
-		holder = updated
+		if holder, err = c.s.renewFingerprint(ctx, updated, identityOf(src)); err != nil {
+			return c.notDone(ctx, cur, asError(err))
+		}
 	} else if err := c.ownerOf(ctx, p, holder); err != nil {
 		return c.notDone(ctx, cur, asError(err))
 	}

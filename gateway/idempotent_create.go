@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/polyvault/polyvault/normalize"
@@ -26,6 +27,48 @@ func keyOfChange(entries []Entry) bool {
 func (c *creation) refuseKey(ctx context.Context, cur stored) (Created, error) {
 	cur.KeyTaken = true
 	return c.notDone(ctx, cur, keyReused(routeMember))
+}
+
+// otherIDs are the ids that a gateway with the same reference keys in another order
+// would make of this idempotency key. Each of two creates that begin at the same time, at
+// two such gateways, loads the other's record in the round trip of its own first
+// write, so that one of them at least sees the other.
+func (c *creation) otherIDs(begun Record) []string {
+	if len(c.ids) < 2 || len(begun.Attempts) > 1 {
+		return nil // who comes later finds this one
+	}
+	return slices.DeleteFunc(slices.Clone(c.ids), func(id string) bool { return id == begun.ID })
+}
+
+// otherRecord is the record of the same idempotency key under another reference key,
+// among the entries that were loaded for otherIDs; nil if there is none that counts.
+func (c *creation) otherRecord(begun Record, entries []Entry) (*stored, error) {
+	for i, id := range c.otherIDs(begun) {
+		if entries[i].Version == 0 {
+			continue
+		}
+		rec, err := c.s.decode(id, entries[i].Value)
+		if err != nil {
+			return nil, storeError("create", err)
+		}
+		if !rec.unused() {
+			return &stored{rec, entries[i].Version}, nil
+		}
+	}
+	return nil, nil
+}
+
+// yieldKey leaves an idempotency key to its record under another reference key, or
+// gives up if that one cannot be read. Nothing was sent under this one.
+func (c *creation) yieldKey(ctx context.Context, cur stored, other *stored, err error) (Created, error) {
+	cur.KeyTaken = true
+	if err != nil {
+		return c.notDone(ctx, cur, asError(err))
+	}
+	if _, err := c.notDone(ctx, cur, keyInUse()); err != nil && normalize.CodeOf(err) != normalize.IdempotencyKeyInUse {
+		return Created{}, err
+	}
+	return c.resume(ctx, *other, c.s.clock.at(c.s.now()))
 }
 
 // unused reports whether nothing was ever done under a record, since the key was a

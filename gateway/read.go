@@ -130,6 +130,9 @@ func (s *Service) syncedEvery() time.Duration {
 func (s *Service) seen(ctx context.Context, cur stored, p *Provider, ins adapters.Instrument) stored {
 	now := s.clock.at(s.now())
 	token, view := cur.refreshed(p, ins, now)
+	if ins.Identity != "" {
+		view, _ = s.underCurrentKey(view, p.Type()+" "+ins.Identity)
+	}
 	before := cur.primary()
 	before.SyncedAt = now
 	fresh := now.Sub(cur.primary().SyncedAt) < s.syncedEvery()

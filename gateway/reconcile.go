@@ -67,7 +67,7 @@ func (s *Service) sweep(ctx context.Context, work *sync.WaitGroup) error {
 		more := len(members) == scanPage
 		seen.Waiting += len(members)
 		due := slices.DeleteFunc(members, func(m string) bool { return m > until })
-		recs, err := s.loadMembers(ctx, "reconcile", due)
+		recs, err := s.loadReadable(ctx, "reconcile", due)
 		if err != nil {
 			return err
 		}

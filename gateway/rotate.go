@@ -166,7 +166,7 @@ func (w *rotationWalk) put(ctx context.Context, next rotation) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	res, err := w.s.write(ctx, Write{Key: rotationKey, Expect: w.version, Value: value, Nonce: nonce()})
+	res, err := w.s.write(ctx, Write{Key: rotationKey, Expect: w.version, Value: value, Nonce: nonce(), TTL: rotationKept})
 	if err != nil || !res.Applied {
 		return false, err
 	}
@@ -283,7 +283,7 @@ func NoteResealed(ctx context.Context, store Store, sealer *Sealer, done Reseale
 		if err != nil {
 			return err
 		}
-		written, err := store.Write(ctx, Write{Key: rotationKey, Expect: cur.Version, Value: value, Nonce: nonce()})
+		written, err := store.Write(ctx, Write{Key: rotationKey, Expect: cur.Version, Value: value, Nonce: nonce(), TTL: rotationKept})
 		if err != nil || written.Applied {
 			return err
 		}

@@ -50,6 +50,9 @@ const (
 	walkEvery = 24 * time.Hour
 	// rotationLease is how long a walk that is not heard of is left alone.
 	rotationLease = 30 * time.Second
+	// rotationKept is how long the entry lives, which every walk writes: it is no part of a
+	// backup, since what it says is of this store.
+	rotationKept = 30 * 24 * time.Hour
 	// straggling is how long a write that was sealed before a reload may still be on
 	// its way: the store is asked twice.
 	straggling = 2 * storeTimeout

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -53,6 +54,27 @@ func (e *engine) noteUnreadable(err error) {
 	}
 	e.log.Error("A STORED VALUE DOES NOT OPEN: it was changed or moved in the store, or its encryption key is missing",
 		zap.Int64("values", e.unreadable.Load()), zap.Duration("again_after", time.Duration(alarmEvery)), zap.Error(err))
+}
+
+// loadReadable is loadMembers for work that one record which does not open must not keep
+// from all the others: that one is left out.
+func (s *Service) loadReadable(ctx context.Context, op string, members []string) ([]*stored, error) {
+	recs, err := s.loadMembers(ctx, op, members)
+	if !errors.Is(err, ErrUnreadable) {
+		return recs, err
+	}
+	recs = make([]*stored, len(members))
+	for i, m := range members {
+		one, err := s.loadMembers(ctx, op, []string{m})
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		recs[i] = one[0]
+	}
+	return recs, nil
 }
 
 // Unreadable is how often a stored value did not open.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -286,6 +288,30 @@ func TestATamperedRecordIsAStoreError(t *testing.T) {
 	_, err = w.Get(t.Context(), acme, one.ID, false)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, w.Unreadable())
+}
+
+// A record that does not open keeps the reconciler from no other one.
+func TestOneUnreadableRecordHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		for _, key := range []string{"one", "two"} {
+			w.a.will("create", ambiguous(true))
+			w.a.will("list", cannotBeAsked())
+			w.pends(t, input("cus-"+key, card(visa)), key)
+		}
+		one, two := w.idsOf(acme, "one")[0], w.idsOf(acme, "two")[0]
+		w.store.mu.Lock()
+		e := w.store.entries[one]
+		e.value = bytes.Replace(e.value, []byte(`"tenant":"acme"`), []byte(`"tenant":"acmf"`), 1)
+		w.store.entries[one] = e
+		w.store.mu.Unlock()
+		w.recent.cache.Purge()
+		time.Sleep(time.Minute)
+		w.sweeps(t, 5)
+		require.Equal(t, StateCompleted, w.record(t, two).State)
+		require.Positive(t, w.Unreadable())
+	})
 }
 
 // BenchmarkCodec is what a record costs on its way to and from the store.
