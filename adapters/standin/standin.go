@@ -50,7 +50,7 @@ type Instrument struct {
 type Request struct {
 	Method    string    `json:"method"`
 	Path      string    `json:"path"`
-	Status    int       `json:"status"` // 0: the connection was dropped without an answer
+	Status    int       `json:"status"` // 0: no answer; the connection was dropped, or the request is still in progress
 	At        time.Time `json:"at"`
 	Committed bool      `json:"committed"` // the state was changed, whatever the client was told
 }
@@ -71,7 +71,7 @@ type Server struct {
 	faulty   http.Handler
 
 	mu        sync.Mutex
-	ledger    []Request // the last ones; up to twice as many as are kept
+	ledger    []*line // the last ones; up to twice as many as are kept
 	forgotten int
 	refuser   func(time.Duration)
 }
@@ -93,7 +93,11 @@ func (s *Server) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := max(0, len(s.ledger)-maxLedger)
-	return State{Requests: append([]Request{}, s.ledger[old:]...), Forgotten: s.forgotten + old, Customers: customers, Instruments: instruments}
+	requests := make([]Request, 0, len(s.ledger)-old)
+	for _, l := range s.ledger[old:] {
+		requests = append(requests, l.now())
+	}
+	return State{Requests: requests, Forgotten: s.forgotten + old, Customers: customers, Instruments: instruments}
 }
 
 // Reset forgets the provider's state, the ledger and the faults.
@@ -132,24 +136,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveLedgered writes a line even when a fault drops the connection, which
-// panics or hijacks.
+// serveLedgered writes the line as the request arrives, so that the ledger has the
+// order of arrival, and whoever has an answer, or a broken connection, finds it there.
 func (s *Server) serveLedgered(w http.ResponseWriter, r *http.Request) {
-	line := &line{}
-	sw := &statusWriter{ResponseWriter: w}
-	at := time.Now().UTC()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.ledger) >= 2*maxLedger {
-			s.forgotten += len(s.ledger) - maxLedger
-			s.ledger = append(make([]Request, 0, 2*maxLedger), s.ledger[len(s.ledger)-maxLedger:]...)
-		}
-		s.ledger = append(s.ledger, Request{
-			Method: r.Method, Path: r.URL.Path, Status: sw.status, At: at, Committed: line.isCommitted(),
-		})
-	}()
-	s.faulty.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), lineKey{}, line)))
+	l := &line{request: Request{Method: r.Method, Path: r.URL.Path, At: time.Now().UTC()}}
+	s.enter(l)
+	s.faulty.ServeHTTP(&statusWriter{w, l}, r.WithContext(context.WithValue(r.Context(), lineKey{}, l)))
+}
+
+func (s *Server) enter(l *line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ledger) >= 2*maxLedger {
+		s.forgotten += len(s.ledger) - maxLedger
+		s.ledger = append(make([]*line, 0, 2*maxLedger), s.ledger[len(s.ledger)-maxLedger:]...)
+	}
+	s.ledger = append(s.ledger, l)
 }
 
 func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
@@ -198,22 +200,31 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 type lineKey struct{}
 
+// line is a line of the ledger, which is written on while its request is served.
 type line struct {
-	mu        sync.Mutex
-	committed bool
+	mu      sync.Mutex
+	request Request
 }
 
-func (l *line) isCommitted() bool {
+func (l *line) now() Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.committed
+	return l.request
+}
+
+func (l *line) answered(status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.request.Status == 0 {
+		l.request.Status = status
+	}
 }
 
 // Committed records that the request changed the provider's state.
 func Committed(r *http.Request) {
 	if l, ok := r.Context().Value(lineKey{}).(*line); ok {
 		l.mu.Lock()
-		l.committed = true
+		l.request.Committed = true
 		l.mu.Unlock()
 	}
 }
@@ -221,20 +232,16 @@ func Committed(r *http.Request) {
 // statusWriter remembers the status that the client was told.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	line *line
 }
 
 func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.line.answered(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.line.answered(http.StatusOK)
 	return w.ResponseWriter.Write(b)
 }
 

@@ -90,7 +90,7 @@ func TestLedger(t *testing.T) {
 	require.Error(t, err)
 	s.Faults.Add(fault.Rule{Fault: fault.StatusAfterCommit, Status: 503, Times: 1})
 	call(t, srv.URL, http.MethodPost, "/e", "")
-	require.Eventually(t, func() bool { return len(s.State().Requests) == 5 }, time.Second, time.Millisecond)
+	require.Len(t, s.State().Requests, 5)
 	type line struct {
 		path      string
 		status    int
