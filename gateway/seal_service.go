@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"time"
 
 	"go.uber.org/zap"
 )
@@ -53,7 +52,7 @@ func (e *engine) noteUnreadable(err error) {
 		return
 	}
 	e.log.Error("A STORED VALUE DOES NOT OPEN: it was changed or moved in the store, or its encryption key is missing",
-		zap.Int64("values", e.unreadable.Load()), zap.Duration("again_after", time.Duration(alarmEvery)), zap.Error(err))
+		zap.Int64("values", e.unreadable.Load()), zap.Duration("again_after", alarmEvery), zap.Error(err))
 }
 
 // loadReadable is loadMembers for work that one record which does not open must not keep

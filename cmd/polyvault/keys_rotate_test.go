@@ -18,7 +18,7 @@ import (
 // withRing is a configuration file with an encryption section.
 func withRing(t *testing.T, file, ring string) string {
 	t.Helper()
-	text, err := os.ReadFile(file) //nolint:gosec // the test's own file
+	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	return writeFile(t, "polyvault.yaml", strings.Replace(string(text), "keys: {", "keys: {encryption: "+ring+", ", 1))
 }
