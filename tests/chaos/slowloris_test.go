@@ -30,7 +30,9 @@ func TestSlowClientsAreClosed(t *testing.T) {
 	var slow sync.WaitGroup
 	closed := make([]time.Duration, clients)
 	for i := range clients {
-		slow.Go(func() { closed[i] = drip(t, addr, "GET /v1/instruments HTTP/1.1\r\nHost: x\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 10*time.Second) })
+		slow.Go(func() {
+			closed[i] = drip(t, addr, "GET /v1/instruments HTTP/1.1\r\nHost: x\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 10*time.Second)
+		})
 	}
 	var silent, body time.Duration
 	slow.Go(func() { silent = drip(t, addr, "", 10*time.Second) })
