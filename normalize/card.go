@@ -197,7 +197,7 @@ func separator(r rune) bool {
 func digitValue(r rune) byte {
 	for _, block := range unicode.Nd.R16 {
 		if r >= rune(block.Lo) && r <= rune(block.Hi) {
-			return byte((r - rune(block.Lo)) % 10)
+			return byte((r - rune(block.Lo)) % 10) //nolint:gosec // below 10
 		}
 	}
 	for _, block := range unicode.Nd.R32 {

@@ -38,6 +38,7 @@ func faultCases() []faultCase {
 		{rule: fault.Rule{Fault: fault.MalformedJSON}, stored: true, codes: broken},
 		{rule: fault.Rule{Fault: fault.HTML}, stored: true, codes: broken},
 		{rule: fault.Rule{Fault: fault.HugeBody}, stored: true, codes: broken},
+		{rule: fault.Rule{Fault: fault.GzipBomb}, stored: true, codes: broken},
 		{rule: fault.Rule{Fault: fault.SlowBody, DelayMS: 30}, deadline: 300 * time.Millisecond, stored: true, codes: late},
 	}
 }

@@ -81,8 +81,9 @@ func (a *Adapter) instrument(op string, r rest.Response, ref normalize.Reference
 	if err := rest.Decode(op, r, &b); err != nil {
 		return adapters.Instrument{}, err
 	}
-	if !idPattern.MatchString(string(b.ID)) {
-		return adapters.Instrument{}, rest.BadResponse(op, r, "the provider's answer has no usable id", nil)
+	if string(b.ID) != ref[refPaymentInstrument] {
+		// What came instead may be somebody else's.
+		return adapters.Instrument{}, rest.BadResponse(op, r, "the provider's answer is not about the instrument that was asked for", nil)
 	}
 	ins := toInstrument(b, b.identifier(), place{customer: ref[refCustomer], vault: a.vault, now: a.now()})
 	ins.Version = r.Header.Get("Etag")

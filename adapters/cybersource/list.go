@@ -31,8 +31,17 @@ func (a *Adapter) List(ctx context.Context, in adapters.ListInput) (adapters.Pag
 	if err := rest.Decode(op, r, &b); err != nil {
 		return adapters.Page{}, err
 	}
-	return a.page(b, in.Customer, offset), nil
+	p := a.page(b, in.Customer, offset)
+	if !b.list() || len(p.Items) == 0 && len(b.Embedded.or().PaymentInstruments) > 0 {
+		// An empty list says that an instrument is absent. What is no list says nothing.
+		return adapters.Page{}, rest.BadResponse(op, r, "the provider's answer is not a list of payment instruments", nil)
+	}
+	return p, nil
 }
+
+// list reports whether there is anything of a list in the answer: an empty one has its
+// total and its links.
+func (b listBody) list() bool { return b.Total.v != nil || b.Links.v != nil || b.Embedded.v != nil }
 
 // listQuery checks what a list may ask for, and encodes it.
 func listQuery(op string, in adapters.ListInput) (offset int64, query string, err error) {

@@ -52,7 +52,7 @@ func TestConfig(t *testing.T) {
 
 func TestIdentityIsOfOneVault(t *testing.T) {
 	t.Parallel()
-	s := &script{answers: []scripted{{status: 200, body: `{"id":"P","instrumentIdentifier":{"id":"abcdef"}}`}}}
+	s := &script{answers: []scripted{{status: 200, body: `{"id":"` + paymentID + `","instrumentIdentifier":{"id":"abcdef"}}`}}}
 	ins, err := s.open(t).Get(t.Context(), reference())
 	require.NoError(t, err)
 	require.Equal(t, profile+":ABCDEF", ins.Identity)
@@ -81,7 +81,6 @@ func TestListPages(t *testing.T) {
 		"no total: by the link":                   {`{"_links":{"next":{"href":"/x"}},"_embedded":{"paymentInstruments":[` + item + `]}}`, 1, "41", -1},
 		"no total and no link":                    {`{"_embedded":{"paymentInstruments":[` + item + `]}}`, 1, "", -1},
 		"what cannot be referred to still counts": {`{"total":44,"_embedded":{"paymentInstruments":[null,{"x":1},` + item + `]}}`, 1, "43", 44},
-		"nulls everywhere":                        {`{"total":null,"_links":null,"_embedded":null}`, 0, "", -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,6 +91,29 @@ func TestListPages(t *testing.T) {
 			require.Equal(t, c.next, p.Next)
 			require.Equal(t, c.total, p.Total)
 		})
+	}
+}
+
+// An empty list proves that an instrument is absent, and an absent one may be stored
+// again. So what is no list is never read as an empty one.
+func TestWhatIsNoListIsNoEmptyList(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{}`, `{"id":"x"}`, `{"total":null,"_links":null,"_embedded":null}`, `{"message":"OK"}`,
+		`{"total":2,"_embedded":{"paymentInstruments":[null,{"x":1}]}}`,
+	} {
+		s := &script{answers: []scripted{{status: 200, body: body}}}
+		_, err := s.open(t).List(t.Context(), adapters.ListInput{Customer: customerID})
+		require.Equal(t, normalize.ProviderBadResponse, normalize.CodeOf(err), body)
+	}
+}
+
+func TestAnAnswerAboutAnotherInstrumentIsNone(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"id":"AB6A54B97C00FCB6E05341588E0A3936"}`, `{"id":7}`, `{}`} {
+		s := &script{answers: []scripted{{status: 200, body: body}}}
+		_, err := s.open(t).Get(t.Context(), reference())
+		require.Equal(t, normalize.ProviderBadResponse, normalize.CodeOf(err), body)
 	}
 }
 

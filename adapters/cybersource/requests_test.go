@@ -142,11 +142,11 @@ func TestRequests(t *testing.T) {
 			},
 		},
 		"get": {one, func(a *cybersource.Adapter) error { _, err := a.Get(t.Context(), reference()); return err }},
-		"list_first_page": {[]scripted{{status: 200, body: `{}`}}, func(a *cybersource.Adapter) error {
+		"list_first_page": {[]scripted{{status: 200, body: `{"total":0}`}}, func(a *cybersource.Adapter) error {
 			_, err := a.List(t.Context(), adapters.ListInput{Customer: customerID})
 			return err
 		}},
-		"list_page": {[]scripted{{status: 200, body: `{}`}}, func(a *cybersource.Adapter) error {
+		"list_page": {[]scripted{{status: 200, body: `{"total":0}`}}, func(a *cybersource.Adapter) error {
 			_, err := a.List(t.Context(), adapters.ListInput{Customer: customerID, Limit: 100, Cursor: "200"})
 			return err
 		}},

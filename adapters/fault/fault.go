@@ -29,6 +29,7 @@ const (
 	Truncate          Kind = "truncate"            // executed; half of the answer's body, then the connection closes
 	SlowBody          Kind = "slow_body"           // executed; the body comes one byte each delay_ms (default 1000)
 	HugeBody          Kind = "huge_body"           // executed; the body is followed by 100 MB of padding
+	GzipBomb          Kind = "gzip_bomb"           // executed; the body is followed by padding that unpacks to 100 MB, compressed
 	MalformedJSON     Kind = "malformed_json"      // executed; the body breaks off inside a string
 	HTML              Kind = "html"                // executed; the body is an HTML page
 	RateLimited       Kind = "rate_limited"        // the provider's own 429; nothing was executed
@@ -39,7 +40,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Refuse, Reset, Hang, Delay, Status, StatusAfterCommit, CommitThenDrop, CommitThenHang,
-		Truncate, SlowBody, HugeBody, MalformedJSON, HTML, RateLimited, Echo,
+		Truncate, SlowBody, HugeBody, GzipBomb, MalformedJSON, HTML, RateLimited, Echo,
 	}
 }
 

@@ -99,6 +99,7 @@ func TestEachFault(t *testing.T) {
 		"truncate":            {fault.Rule{Fault: fault.Truncate}, true, 201, true, answer[:len(answer)/2]},
 		"slow body":           {fault.Rule{Fault: fault.SlowBody, DelayMS: 1}, true, 201, false, answer},
 		"huge body":           {fault.Rule{Fault: fault.HugeBody}, true, 201, true, answer + "   "},
+		"gzip bomb":           {fault.Rule{Fault: fault.GzipBomb}, true, 201, true, answer + "   "},
 		"malformed JSON":      {fault.Rule{Fault: fault.MalformedJSON}, true, 201, false, `{"id":"brok`},
 		"HTML":                {fault.Rule{Fault: fault.HTML}, true, 201, false, "<!doctype html>"},
 		"rate limited":        {fault.Rule{Fault: fault.RateLimited}, false, 429, false, ""},

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"maps"
@@ -91,12 +92,13 @@ func (r Rule) serveAfterCommit(w http.ResponseWriter, req *http.Request, rec *re
 		}
 	case HugeBody:
 		rec.copyHeader(w, -1)
-		_, _ = w.Write(rec.body.Bytes())
-		pad := bytes.Repeat([]byte(" "), 1<<20)
-		for range hugeBytes / len(pad) {
-			if _, err := w.Write(pad); err != nil {
-				return
-			}
+		_ = rec.padded(w)
+	case GzipBomb:
+		rec.header.Set("Content-Encoding", "gzip")
+		rec.copyHeader(w, -1)
+		z := gzip.NewWriter(w)
+		if rec.padded(z) == nil {
+			_ = z.Close()
 		}
 	case MalformedJSON:
 		rec.copyHeader(w, -1)
@@ -107,6 +109,20 @@ func (r Rule) serveAfterCommit(w http.ResponseWriter, req *http.Request, rec *re
 		_, _ = io.WriteString(w, "<!doctype html><title>Bad gateway</title><h1>Something went wrong</h1>")
 	default: // served without executing
 	}
+}
+
+// padded writes the answer, and much behind it.
+func (r *recorder) padded(w io.Writer) error {
+	if _, err := w.Write(r.body.Bytes()); err != nil {
+		return err
+	}
+	pad := bytes.Repeat([]byte(" "), 1<<20)
+	for range hugeBytes / len(pad) {
+		if _, err := w.Write(pad); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r Rule) delay(def time.Duration) time.Duration {

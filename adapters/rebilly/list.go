@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,6 +56,10 @@ func (a *Adapter) page(ctx context.Context, op string, in SearchInput, cur curso
 	var answer []loose[wireInstrument]
 	if err := rest.Decode(op, resp, &answer); err != nil {
 		return adapters.Page{}, err
+	}
+	if len(answer) > 0 && !slices.ContainsFunc(answer, func(row loose[wireInstrument]) bool { return validID(string(row.Value.ID)) }) {
+		// An empty list says that an instrument is absent. Rows that cannot be read say nothing.
+		return adapters.Page{}, rest.BadResponse(op, resp, "the provider's answer is not a list of payment instruments", nil)
 	}
 	rows := make([]wireInstrument, 0, len(answer))
 	fresh := make([]wireInstrument, 0, len(answer))

@@ -2,6 +2,9 @@ package rebilly
 
 import (
 	"encoding/base64"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -172,6 +175,36 @@ func TestTheCursorBehindAPage(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, c, got)
 	}
+}
+
+// An empty list proves that an instrument is absent, and an absent one may be stored
+// again. So rows that cannot be read are never read as none.
+func TestRowsThatCannotBeReadAreNoEmptyList(t *testing.T) {
+	t.Parallel()
+	for body, bad := range map[string]bool{`[null,null]`: true, `[{}]`: true, `[7]`: true, `[{"id":".."}]`: true, `[]`: false, `[null,{"id":"inst_1"}]`: false} {
+		_, err := scripted(t, body).List(t.Context(), adapters.ListInput{})
+		require.Equal(t, bad, normalize.CodeOf(err) == normalize.ProviderBadResponse, body)
+	}
+}
+
+func TestAnAnswerAboutAnotherInstrumentIsNone(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"id":"inst_2","method":"payment-card"}`, `{"id":7}`, `{}`} {
+		_, err := scripted(t, body).Get(t.Context(), normalize.References{"instrument": "inst_1"})
+		require.Equal(t, normalize.ProviderBadResponse, normalize.CodeOf(err), body)
+	}
+}
+
+// scripted is an adapter whose provider answers everything with body.
+func scripted(t *testing.T, body string) *Adapter {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+	t.Cleanup(srv.Close)
+	a, err := Config{Base: srv.URL, APIKey: normalize.NewSecret("sk_sandbox_x")}.Open(adapters.Env{HTTP: srv.Client()})
+	require.NoError(t, err)
+	out, ok := a.(*Adapter)
+	require.True(t, ok)
+	return out
 }
 
 // FuzzCursor: a forged cursor is refused or read, and leads to a query within Rebilly's limits.

@@ -204,7 +204,12 @@ func (a *Adapter) read(ctx context.Context, op, id string) (wireInstrument, erro
 	if err != nil {
 		return wireInstrument{}, err
 	}
-	return decodeInstrument(op, resp)
+	w, err := decodeInstrument(op, resp)
+	if err == nil && string(w.ID) != id {
+		// What came instead may be somebody else's.
+		return wireInstrument{}, rest.BadResponse(op, resp, "the provider's answer is not about the instrument that was asked for", nil)
+	}
+	return w, err
 }
 
 // send makes the call and turns an answer that is neither 2xx nor one of also

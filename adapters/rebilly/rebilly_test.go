@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"strings"
 	"testing"
 
@@ -148,6 +149,8 @@ func odd(tb testing.TB) http.HandlerFunc {
 			body = `{"id":"cus_odd","defaultPaymentInstrument":"none","mood":"good"}`
 		case strings.HasSuffix(r.URL.Path, "/payment-instruments"):
 			body = "[" + strings.ReplaceAll(body, "cus_odd", customerID) + `,{"id":"inst_bare","method":"PIX"}]`
+		default:
+			body = strings.ReplaceAll(body, "inst_odd", path.Base(r.URL.Path))
 		}
 		_, _ = io.WriteString(w, body)
 	}

@@ -2,8 +2,11 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -203,11 +206,45 @@ func FuzzParseJSON(f *testing.F) {
 		_, customerErr := decodeCustomer(n, "c")
 		_, importErr := decodeImport(n, now)
 		_, _, deleteErr := decodeBulkDelete(n)
-		for _, err := range []error{createErr, updateErr, customerErr, importErr, deleteErr} {
+		_, mirrorErr := decodeMirror(n, now)
+		_, resolveErr := decodeResolve(n)
+		_, syncErr := decodeSync(n)
+		_, explainErr := decodeExplain(n)
+		_, drainErr := decodeDrain(n)
+		for _, err := range []error{createErr, updateErr, customerErr, importErr, deleteErr, mirrorErr, resolveErr, syncErr, explainErr, drainErr} {
 			if err != nil {
 				require.Equal(t, normalize.NotSent, normalize.OutcomeOf(err))
 				require.Less(t, kindOf(normalize.CodeOf(err)).status, 500)
+				for _, field := range newProblem(err, "id", false).Errors {
+					require.False(t, holdsSecret(field.Pointer+" "+field.Message), "%+v", field)
+				}
 			}
+		}
+	})
+}
+
+// FuzzQuery: a query is refused or has only what its operation knows, each once, and no
+// message shows a secret.
+func FuzzQuery(f *testing.F) {
+	for _, q := range []string{"limit=1", "metadata[k]=v&q=x", "filter=status:active%3Btype:card", "a=%zz", "q=4111111111111111", "=1", "limit=1&limit=2", fullKey + "=1", "%00", ";"} {
+		f.Add(q)
+	}
+	op := operations()["listInstruments"]
+	f.Fuzz(func(t *testing.T, q string) {
+		errs := checkQuery(&url.URL{RawQuery: q}, op)
+		for _, e := range errs {
+			require.Empty(t, e.Pointer)
+			require.False(t, holdsSecret(e.Message), e.Message)
+		}
+		values, err := url.ParseQuery(q)
+		if len(errs) > 0 || err != nil {
+			require.NotEmpty(t, errs)
+			return
+		}
+		for name, v := range values {
+			require.Len(t, v, 1, name)
+			require.True(t, slices.Contains(op.query, name) || metadataParam.MatchString(name), name)
+			require.True(t, utf8.ValidString(v[0]) && len(v[0]) <= maxQueryValue)
 		}
 	})
 }

@@ -29,6 +29,12 @@ func (a *API) exchange(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		h := c.Response().Header()
 		h.Set(echo.HeaderXRequestID, x.requestID)
+		if len(c.Request().TransferEncoding) > 0 {
+			// A length beside the chunks may have meant something else to a proxy in front.
+			// net/http goes by the chunks and hides the length, so that what is behind a
+			// chunked request is never read as another one (RFC 9112, 6.1).
+			h.Set(echo.HeaderConnection, "close")
+		}
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		return next(c)

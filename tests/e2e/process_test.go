@@ -61,8 +61,9 @@ func newReferenceKey(t *testing.T) string {
 const allScopes = "instruments:read, instruments:write, instruments:resolve, customers:read, customers:write, providers:read, providers:write, references:read"
 
 // startGateway serves with the store section that is given. Gateways that share a
-// store must share the reference key.
-func startGateway(t *testing.T, s sandbox, store, referenceKey string) gateway {
+// store must share the reference key. edits are pairs of texts of the configuration file:
+// what is there, and what is to be there.
+func startGateway(t *testing.T, s sandbox, store, referenceKey string, edits ...string) gateway {
 	t.Helper()
 	g := gateway{}
 	var digest, readDigest, tokensDigest string
@@ -72,7 +73,7 @@ func startGateway(t *testing.T, s sandbox, store, referenceKey string) gateway {
 	listen := programs.FreePort(t)
 	file := filepath.Join(t.TempDir(), "polyvault.yaml")
 	g.config = file
-	require.NoError(t, os.WriteFile(file, []byte(fmt.Sprintf(`
+	text := fmt.Sprintf(`
 listen: %s
 admin_listen: %s
 store:
@@ -107,7 +108,8 @@ routes:
 insecure_providers: true
 log: {level: debug, format: json}
 `, listen, programs.FreePort(t), store, digest, allScopes, readDigest, tokensDigest, allScopes,
-		s.cybersource, s.rebilly, s.bigcommerce)), 0o600))
+		s.cybersource, s.rebilly, s.bigcommerce)
+	require.NoError(t, os.WriteFile(file, []byte(strings.NewReplacer(edits...).Replace(text)), 0o600))
 	g.Process = programs.Polyvault(t, []string{
 		"E2E_REFERENCE_KEY=" + referenceKey,
 		"E2E_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",
