@@ -126,8 +126,11 @@ func (w *world) path(e endpoint, instrument, param, value string) string {
 	at := e.path
 	for _, p := range e.params {
 		v := map[string]string{"instrument_id": instrument, "operation_id": instrument, "customer_id": "cus-1", "provider": rebilly, "provider_name": rebilly, "asset": "start.js"}[p]
-		if p == param {
+		switch {
+		case p == param:
 			v = value
+		case v == "":
+			v = "any" // of an operation that came later
 		}
 		if strings.Contains(e.path, "drain") && p != param {
 			v = bigcommerce // nobody's creates go there
