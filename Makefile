@@ -9,7 +9,10 @@ GENERATED     = $(shell find . -name '*.gen.go' -not -path './node_modules/*' | 
 FUZZTIME     ?= 30s
 PROOF        := ^Test(EveryPoint|TheRecovery|RandomSchedules|FailureTable)
 
-.PHONY: help build check test chaos interop bench fuzz demo docker redis-server clean
+VULN_VERSION := v1.9.0
+SOAK         ?= 10m
+
+.PHONY: help build check test chaos soak interop bench fuzz demo docker sbom licences vuln redis-server clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do \
@@ -19,10 +22,12 @@ help: ## this list
 build: ## the binary, in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/polyvault ./cmd/polyvault
 
-check: $(LINT) ## formatting, lint, vet, tidy modules, generated files up to date
+check: $(LINT) ## formatting, lint, vet, tidy modules, licences, generated files up to date
 	$(LINT) fmt --diff
 	$(LINT) run ./...
 	go mod tidy -diff
+	go run -C tools ./supply licences -check
+	go vet -C tools ./... && go test -C tools ./...
 	@before=$$(sha256sum $(GENERATED)); go generate ./...; \
 	if ! diff <(echo "$$before") <(sha256sum $(GENERATED)); then \
 		echo 'generated files were out of date: commit what go generate wrote' >&2; exit 1; \
@@ -37,6 +42,9 @@ test: redis-server ## everything that needs no network, with a real redis-server
 chaos: redis-server ## gateways and Redis killed, frozen, cut off and out of room, with the built binary: 40 minutes
 	go test -count 1 -timeout 60m -v ./tests/chaos -full
 	POLYVAULT_SCHEDULES=20000 go test -count 1 -timeout 30m -run '^TestRandomSchedules' ./gateway
+
+soak: redis-server ## the same load for SOAK (10m): nothing fails, and memory, goroutines and descriptors stay flat
+	go test -count 1 -timeout 24h -run '^TestSoak$$' -v ./tests/chaos -soak $(SOAK)
 
 redis-server:
 	@if ! command -v redis-server >/dev/null; then \
@@ -69,6 +77,15 @@ fuzz: ## every fuzz target for FUZZTIME
 
 demo: ## the tour: the whole thing, explained step by step
 	go run ./cmd/polyvault demo --tour
+
+sbom: build ## a CycloneDX bill of materials of the binary, in bin/sbom.cdx.json
+	go run -C tools ./supply sbom bin/polyvault >bin/sbom.cdx.json
+
+licences: ## writes third_party.csv: what is compiled, and under which licence
+	go run -C tools ./supply licences
+
+vuln: ## known vulnerabilities of what is compiled; asks vuln.go.dev
+	go run golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) -test ./...
 
 docker: ## checks Dockerfile and docker-compose.yml without building
 	docker compose config --quiet

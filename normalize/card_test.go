@@ -296,3 +296,16 @@ func FuzzParseMask(f *testing.F) {
 		}
 	})
 }
+
+func TestIsWrittenCardNumber(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "3782.822463.10005", "6304000000000000000", "4222222222222"} {
+		require.True(t, normalize.IsWrittenCardNumber(s), s)
+	}
+	for _, s := range []string{
+		"", "4111111111111112", "order-4111111111111111", "4111111111111111a", "7010000000016241111", "411111111111", "41111111111111111111111",
+		"00000000-0000-0000-0000-000000000000", "４１１１１１１１１１１１１１１１",
+	} {
+		require.False(t, normalize.IsWrittenCardNumber(s), s)
+	}
+}

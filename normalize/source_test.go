@@ -133,6 +133,7 @@ func TestVaultedTokenSource(t *testing.T) {
 	requireSources(t, map[string]sourceCase{
 		"a card":                      vaultedCase(func(*v) {}),
 		"nothing":                     vaultedCase(func(s *v) { *s = v{} }, "/payment_method_id missing_field", "/currency missing_field", "/vault_token missing_field", "/provider_customer_id missing_field", "/instrument_type missing_field"),
+		"a card for a method":         vaultedCase(func(s *v) { s.PaymentMethodID = "4111111111111111.card" }, "/payment_method_id pan_in_unexpected_field"),
 		"a method without a dot":      vaultedCase(func(s *v) { s.PaymentMethodID = "braintree" }, "/payment_method_id invalid_field"),
 		"an unknown currency":         vaultedCase(func(s *v) { s.Currency = "XXX" }, "/currency invalid_field"),
 		"a card number as a token":    vaultedCase(func(s *v) { s.VaultToken = secret(pan) }, "/vault_token pan_in_unexpected_field"),
@@ -165,6 +166,7 @@ func TestTokenAndReferenceSources(t *testing.T) {
 		"an identifier":               identifierCase("7010000000016241111", normalize.Visa),
 		"an identifier without brand": identifierCase("7010000000016241111", ""),
 		"a short identifier":          identifierCase("70100000000", "", "/instrument_identifier invalid_field"),
+		"a card for an identifier":    identifierCase("4111111111111111", "", "/instrument_identifier pan_in_unexpected_field"),
 		"no identifier":               identifierCase("", "", "/instrument_identifier missing_field"),
 		"an identifier, odd brand":    identifierCase("7010000000016241111", "Visa", "/brand invalid_field"),
 		"a Rebilly token":             tokenCase("tok_a.b~c@d-e"),

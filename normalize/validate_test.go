@@ -246,6 +246,11 @@ func TestCustomerInputValidate(t *testing.T) {
 		"two dots in a reference":  {refs("p", "a/../b"), []string{"/provider_references/p invalid_field"}},
 		"an American Express card": {refs("p", "378282246310005"), []string{"/provider_references/p pan_in_unexpected_field"}},
 		"a 16-digit TMS token":     {refs("p", "7020000000000137"), nil},
+		"a 19-digit TMS token":     {refs("p", "7010000000016241111"), nil},
+		"a Visa card":              {refs("p", "4111111111111111"), []string{"/provider_references/p pan_in_unexpected_field"}},
+		"a Visa card in groups":    {refs("p", "4111-1111-1111-1111"), []string{"/provider_references/p pan_in_unexpected_field"}},
+		"a Maestro card":           {refs("p", "6304000000000000000"), []string{"/provider_references/p pan_in_unexpected_field"}},
+		"a UUID with long digits":  {refs("p", "41111111-1111-4111-8111-111111111111"), nil},
 	} {
 		errs := c.in.Validate()
 		require.Equal(t, append([]string{}, c.want...), wrong(errs), name)

@@ -20,8 +20,9 @@ var cardNumber = regexp.MustCompile(`[0-9]{13,19}`)
 // instrument, and in the headers that callers write down.
 func (r Rule) echo(w http.ResponseWriter, req *http.Request) {
 	body, _ := io.ReadAll(req.Body)
-	said, id := string(cardNumber.Find(body)), ""
-	if id = said; said == "" {
+	said := string(cardNumber.Find(body))
+	id := said
+	if said == "" {
 		// What a provider has of its own in place of ids is not known to be a card number.
 		said, id = echoedWithout, "an-id"
 	}

@@ -74,7 +74,7 @@ func (c contract) object(v any) object {
 	o, _ := v.(object)
 	if ref, ok := o["$ref"].(string); ok {
 		at := c.doc
-		for _, name := range strings.Split(strings.TrimPrefix(ref, "#/"), "/") {
+		for name := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
 			at = c.object(at[name])
 		}
 		return at

@@ -67,6 +67,7 @@ func (w *world) failing(t *testing.T, c *next, id string) {
 			r.DelayMS = 20
 		case fault.Refuse:
 			r.DelayMS, r.Times = 50, 1
+		default: // as it is
 		}
 		rules = append(rules, r)
 	}

@@ -3,11 +3,15 @@
 package canaries
 
 import (
+	"flag"
 	"os"
 	"testing"
 
 	"github.com/polyvault/polyvault/tests/harness"
 )
+
+// full sends every form of everything; otherwise the forms of headers take turns.
+var full = flag.Bool("full", false, "send every form of everything")
 
 // programs builds the binary once, and starts it.
 var programs = harness.New()

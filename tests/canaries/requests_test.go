@@ -126,8 +126,11 @@ func (w *world) path(e endpoint, instrument, param, value string) string {
 	at := e.path
 	for _, p := range e.params {
 		v := map[string]string{"instrument_id": instrument, "operation_id": instrument, "customer_id": "cus-1", "provider": rebilly, "provider_name": rebilly, "asset": "start.js"}[p]
-		if p == param {
+		switch {
+		case p == param:
 			v = value
+		case v == "":
+			v = "any" // of an operation that came later
 		}
 		if strings.Contains(e.path, "drain") && p != param {
 			v = bigcommerce // nobody's creates go there
@@ -142,7 +145,11 @@ func (w *world) headers(t *testing.T, e endpoint, path string, c *next) {
 	t.Helper()
 	for _, name := range append(slices.Clone(e.headers), "Idempotency-Key", "X-Request-ID", "If-Match", "If-None-Match", "User-Agent", "Authorization", "Content-Type", "Accept",
 		"Cookie", "Referer", "Origin", "X-Forwarded-For", "Forwarded", "Traceparent", "Tracestate", "Baggage", "X-Card-Number", "Expect", "Accept-Language", "Prefer") {
-		for _, form := range []string{"%s", `"%s"`, "Bearer %s", "Bearer pv_test_%s_" + strings.Repeat("A", 43), "application/json; charset=%s", "00-%s-00f067aa0ba902b7-01", "pan=%s"} {
+		forms := []string{"%s", `"%s"`, "Bearer %s", "Bearer pv_test_%s_" + strings.Repeat("A", 43), "application/json; charset=%s", "00-%s-00f067aa0ba902b7-01", "pan=%s"}
+		if !*full { // as it is, and another one each time
+			forms = []string{forms[0], forms[1+c.n%6]}
+		}
+		for _, form := range forms {
 			req := w.request(t, e.method, path, bodies(e.id, "4111111111111111", "ins_none")[0])
 			req.Header.Set("Idempotency-Key", fmt.Sprint("in-a-header-", c.n))
 			req.Header.Set(name, fmt.Sprintf(form, c.text()))
@@ -156,7 +163,10 @@ func (w *world) headers(t *testing.T, e endpoint, path string, c *next) {
 func (w *world) members(t *testing.T, e endpoint, path string, c *next, instrument string) {
 	t.Helper()
 	for _, pointer := range e.members {
-		for _, body := range bodies(e.id, c.number(), instrument) {
+		for i, body := range bodies(e.id, c.number(), instrument) {
+			if !*full && i > 0 && strings.Contains(pointer, "address") {
+				continue // where the source makes no difference
+			}
 			var values []any
 			if strings.HasSuffix(pointer, "/cvc") {
 				values = append(values, longCode)

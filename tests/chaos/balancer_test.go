@@ -50,7 +50,8 @@ func newBalancer(t *testing.T, gateways []*gateway) *balancer {
 }
 
 func (k *backend) poll(ctx context.Context) {
-	probe := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	silent := 0
+	probe := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for ctx.Err() == nil {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url+"/readyz", http.NoBody)
 		if err != nil {
@@ -60,6 +61,12 @@ func (k *backend) poll(ctx context.Context) {
 		if err == nil {
 			_ = resp.Body.Close()
 		}
+		if u := (*url.Error)(nil); errors.As(err, &u) && u.Timeout() {
+			if silent++; silent < 3 { // one late answer is no reason to give a gateway up
+				continue
+			}
+		}
+		silent = 0
 		k.ready.Store(err == nil && resp.StatusCode == http.StatusOK)
 		select {
 		case <-ctx.Done():

@@ -1,0 +1,19 @@
+package main
+
+import "testing"
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"MIT License\n\nPermission is hereby granted, free of charge, to any\nperson obtaining a copy": "MIT",
+		"                   Apache License\n  Version 2.0":                                             "Apache-2.0",
+		"GNU GENERAL PUBLIC LICENSE\nVersion 3. The GNU Lesser":                                        "GPL",
+		"GNU AFFERO GENERAL PUBLIC LICENSE":                                                            "AGPL",
+		"Redistributions in binary form must reproduce the above":                                      "BSD-2-Clause",
+		"All rights reserved.": "unknown",
+	} {
+		if got := classify([]byte(text)); got != want {
+			t.Errorf("%.30q is %s, not %s", text, got, want)
+		}
+	}
+}
