@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/polyvault/polyvault/normalize"
 )
 
 // small is a log of a few lines, as its file holds it.
@@ -143,5 +145,15 @@ func FuzzChange(f *testing.F) {
 		if len(r.Faults) == 0 {
 			require.True(t, bytes.HasPrefix(b, changed), "a changed chain was accepted")
 		}
+	})
+}
+
+// The short look must never spare what the long one would find.
+func FuzzSafe(f *testing.F) {
+	for _, s := range []string{"ins_4111111111111111", "a4111-1111-1111-1111b", "4111 1111.1111_1111", "４１１１111111111111", "ada@example.com", "ins_0h7kq2m4n6p8r0s2t4v6w8x0z2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		require.Equal(t, strings.Contains(s, "@") || normalize.ContainsCardNumber(s), safe(s) != s)
 	})
 }
