@@ -44,8 +44,8 @@ func (a *auditor) of(id string) auditing {
 
 // watch has the answer told before it is sent: a log that waits for the disk holds it up
 // until then.
-func (a *auditor) watch(c echo.Context, x *exchange) {
-	if a.log == nil {
+func (a *auditor) watch(c echo.Context, x *exchange, op operation) {
+	if _, named := a.table[x.operation]; a.log == nil || op.scope == public && !named {
 		return
 	}
 	x.told = &told{}
@@ -134,15 +134,15 @@ func toldItems(c echo.Context, out bulkResult, about func(i int) (instrument, cu
 // entries are what is told of an answer whose status is known; none if it is not told.
 func (a *auditor) entries(c echo.Context, x *exchange, what auditing) []audit.Entry {
 	status := c.Response().Status
-	refused := x.caller == nil || x.code == normalize.InsufficientScope
 	switch {
-	case refused || what.which == auditAll || what.which == auditChanges:
+	case isRefusal(x, status) || what.which == auditAll || what.which == auditChanges:
 	case what.which == auditReferences && status < 300 && x.caller.may(ReferencesRead):
 	default:
 		return nil
 	}
 	e := audit.Entry{Action: what.action, RequestID: x.requestID, Address: c.RealIP(), Status: status, Code: string(x.code)}
 	if x.caller == nil {
+		aboutPath(c, &e)
 		return a.strangers.admit(e)
 	}
 	e.Tenant, e.APIKey = x.caller.Tenant, x.caller.Name
@@ -159,6 +159,14 @@ func (a *auditor) entries(c echo.Context, x *exchange, what auditing) []audit.En
 		e.Outcome = string(normalize.Applied)
 	}
 	return []audit.Entry{e}
+}
+
+// isRefusal reports whether somebody was refused for who they are, or are not.
+func isRefusal(x *exchange, status int) bool {
+	if x.caller != nil {
+		return x.code == normalize.InsufficientScope
+	}
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests
 }
 
 // isRecordID reports whether s has the form of the ids of instruments and operations:
