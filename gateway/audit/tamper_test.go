@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -156,4 +157,24 @@ func FuzzSafe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		require.Equal(t, strings.Contains(s, "@") || normalize.ContainsCardNumber(s), safe(s) != s)
 	})
+}
+
+// Two histories of one chain, as after a file was put back from a copy: entries of both,
+// with numbers that fit, are no chain.
+func TestTwoHistoriesOfOneChainAreFound(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	write(t, c, 2)
+	before := content(t, c.Path)
+	write(t, c, 3)
+	one := bytes.SplitAfter(content(t, c.Path), []byte("\n"))
+	require.NoError(t, os.WriteFile(c.Path, before, 0o600))
+	write(t, c, 3)
+	two := bytes.SplitAfter(content(t, c.Path), []byte("\n"))
+	require.Len(t, one, len(two))
+	require.Empty(t, faultsOf(t, bytes.Join(one, nil)).Faults)
+	r := faultsOf(t, slices.Concat(bytes.Join(one[:5], nil), bytes.Join(two[5:], nil)))
+	require.Len(t, r.Faults, 1)
+	require.Equal(t, 6, r.Faults[0].Line)
+	require.Contains(t, r.Faults[0].What, "entry 5 was put in the place of the one that it follows on")
 }
