@@ -94,7 +94,8 @@ func (l *line) appendTo(b []byte) []byte {
 
 // safe hides what looks like a card number, and e-mail addresses.
 func safe(s string) string {
-	// Most text is an id with few digits: a short look spares it the long one.
+	// Most text is an id, in which letters stand between the digits: a short look spares
+	// it the long one.
 	digits, long := 0, false
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -102,11 +103,14 @@ func safe(s string) string {
 			return hidden
 		case c >= '0' && c <= '9':
 			digits++
+			long = long || digits >= 12
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+			digits = 0
 		case c >= utf8.RuneSelf:
 			long = true // digits have other forms
 		}
 	}
-	if (long || digits >= 12) && normalize.ContainsCardNumber(s) {
+	if long && normalize.ContainsCardNumber(s) {
 		return hidden
 	}
 	return s

@@ -2,11 +2,14 @@ package audit
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/polyvault/polyvault/normalize"
 )
 
 // small is a log of a few lines, as its file holds it.
@@ -144,4 +147,34 @@ func FuzzChange(f *testing.F) {
 			require.True(t, bytes.HasPrefix(b, changed), "a changed chain was accepted")
 		}
 	})
+}
+
+// The short look must never spare what the long one would find.
+func FuzzSafe(f *testing.F) {
+	for _, s := range []string{"ins_4111111111111111", "a4111-1111-1111-1111b", "4111 1111.1111_1111", "４１１１111111111111", "ada@example.com", "ins_0h7kq2m4n6p8r0s2t4v6w8x0z2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		require.Equal(t, strings.Contains(s, "@") || normalize.ContainsCardNumber(s), safe(s) != s)
+	})
+}
+
+// Two histories of one chain, as after a file was put back from a copy: entries of both,
+// with numbers that fit, are no chain.
+func TestTwoHistoriesOfOneChainAreFound(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	write(t, c, 2)
+	before := content(t, c.Path)
+	write(t, c, 3)
+	one := bytes.SplitAfter(content(t, c.Path), []byte("\n"))
+	require.NoError(t, os.WriteFile(c.Path, before, 0o600))
+	write(t, c, 3)
+	two := bytes.SplitAfter(content(t, c.Path), []byte("\n"))
+	require.Len(t, one, len(two))
+	require.Empty(t, faultsOf(t, bytes.Join(one, nil)).Faults)
+	r := faultsOf(t, slices.Concat(bytes.Join(one[:5], nil), bytes.Join(two[5:], nil)))
+	require.Len(t, r.Faults, 1)
+	require.Equal(t, 6, r.Faults[0].Line)
+	require.Contains(t, r.Faults[0].What, "entry 5 was put in the place of the one that it follows on")
 }

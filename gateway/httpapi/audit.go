@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -45,8 +44,8 @@ func (a *auditor) of(id string) auditing {
 
 // watch has the answer told before it is sent: a log that waits for the disk holds it up
 // until then.
-func (a *auditor) watch(c echo.Context, x *exchange) {
-	if a.log == nil {
+func (a *auditor) watch(c echo.Context, x *exchange, op operation) {
+	if _, named := a.table[x.operation]; a.log == nil || op.scope == public && !named {
 		return
 	}
 	x.told = &told{}
@@ -135,15 +134,15 @@ func toldItems(c echo.Context, out bulkResult, about func(i int) (instrument, cu
 // entries are what is told of an answer whose status is known; none if it is not told.
 func (a *auditor) entries(c echo.Context, x *exchange, what auditing) []audit.Entry {
 	status := c.Response().Status
-	refused := x.caller == nil || x.code == normalize.InsufficientScope
 	switch {
-	case refused || what.which == auditAll || what.which == auditChanges:
+	case isRefusal(x, status) || what.which == auditAll || what.which == auditChanges:
 	case what.which == auditReferences && status < 300 && x.caller.may(ReferencesRead):
 	default:
 		return nil
 	}
 	e := audit.Entry{Action: what.action, RequestID: x.requestID, Address: c.RealIP(), Status: status, Code: string(x.code)}
 	if x.caller == nil {
+		aboutPath(c, &e)
 		return a.strangers.admit(e)
 	}
 	e.Tenant, e.APIKey = x.caller.Tenant, x.caller.Name
@@ -162,8 +161,22 @@ func (a *auditor) entries(c echo.Context, x *exchange, what auditing) []audit.En
 	return []audit.Entry{e}
 }
 
-// recordID is the form of the ids of instruments and operations.
-var recordID = regexp.MustCompile(`^[a-z]{2,4}_[0-9a-z]{20,40}$`)
+// isRefusal reports whether somebody was refused for who they are, or are not.
+func isRefusal(x *exchange, status int) bool {
+	if x.caller != nil {
+		return x.code == normalize.InsufficientScope
+	}
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests
+}
+
+// isRecordID reports whether s has the form of the ids of instruments and operations:
+// a prefix, and 20 to 40 of a-z 0-9. A pattern would take ten times as long.
+func isRecordID(s string) bool {
+	prefix, rest, found := strings.Cut(s, "_")
+	return found && madeOf(prefix, 2, 4, base62[36:]) && len(rest) >= 20 && len(rest) <= 40 && !strings.ContainsFunc(rest, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	})
+}
 
 const invalidName = "[invalid]"
 
@@ -181,16 +194,18 @@ func fitCustomer(id string) string { return fit(id, normalize.ValidCustomerID(id
 func aboutPath(c echo.Context, e *audit.Entry) {
 	for i, name := range c.ParamNames() {
 		v := c.ParamValues()[i]
-		if plain, err := url.PathUnescape(v); err == nil {
-			v = plain
+		if strings.Contains(v, "%") {
+			if plain, err := url.PathUnescape(v); err == nil {
+				v = plain
+			}
 		}
 		switch name {
 		case "instrument_id":
-			e.Instrument = fit(v, recordID.MatchString(v))
+			e.Instrument = fit(v, isRecordID(v))
 		case "customer_id":
 			e.Customer = fitCustomer(v)
 		case "operation_id":
-			e.Operation = fit(v, recordID.MatchString(v))
+			e.Operation = fit(v, isRecordID(v))
 		case "provider", "provider_name":
 			e.Provider = fit(v, namePattern.MatchString(v))
 		}
@@ -207,6 +222,9 @@ func aboutAnswer(c echo.Context, x *exchange, e *audit.Entry) {
 	switch shown := x.told.instruments; {
 	case len(shown) == 1:
 		e.Instrument = shown[0]
+		if e.Customer == "" {
+			e.Customer = x.told.customer // the request's, which was accepted, or the instrument's
+		}
 	case len(shown) > 1:
 		e.Instruments = shown
 	}

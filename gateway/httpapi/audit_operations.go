@@ -17,7 +17,8 @@ const (
 	auditChanges    audited = "changes"    // every one, and none is begun that could not be told
 )
 
-// auditTable names every operation of the document that needs an API key.
+// auditTable names every operation of the document that needs an API key. Of those that
+// need none it names what else can refuse somebody, such as a webhook.
 func auditTable() map[string]auditing {
 	return map[string]auditing{
 		"createInstrument":        {"instrument.create", auditChanges},

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/gateway"
@@ -61,7 +62,8 @@ func TestEveryOperationSaysWhatOfItIsAudited(t *testing.T) {
 			keyed = append(keyed, id)
 		}
 	}
-	require.ElementsMatch(t, keyed, slices.Collect(maps.Keys(auditTable())), "a new operation needs a line in auditTable")
+	named := slices.DeleteFunc(slices.Collect(maps.Keys(auditTable())), func(id string) bool { return operations()[id].scope == public })
+	require.ElementsMatch(t, keyed, named, "a new operation needs a line in auditTable")
 	for id, what := range auditTable() {
 		require.NotEmpty(t, what.action, id)
 		require.Contains(t, []audited{auditRefused, auditReferences, auditAll, auditChanges}, what.which, id)
@@ -145,15 +147,55 @@ func TestEachOperationGivesExactlyItsEntries(t *testing.T) {
 				require.Len(t, log.take(), len(want))
 			}
 
+			refused := audit.Entry{Action: auditTable()[id].action, Status: 403, Code: "insufficient_scope", Outcome: "not_sent"}
+			refused.Instrument, refused.Customer, refused.Operation, refused.Provider = inPath(req.path)
 			call(bareKey)
-			require.Equal(t, []audit.Entry{from(audit.Entry{
-				Action: auditTable()[id].action, Status: 403, Code: "insufficient_scope", Outcome: "not_sent",
-				Instrument: log.entries[0].Instrument, Customer: log.entries[0].Customer, Operation: log.entries[0].Operation, Provider: log.entries[0].Provider,
-			}, "globex", "bare")}, log.take())
-
+			require.Equal(t, []audit.Entry{from(refused, "globex", "bare")}, log.take())
 			call("nonsense")
-			require.Equal(t, []audit.Entry{from(audit.Entry{Action: auditTable()[id].action, Status: 401, Code: "invalid_api_key"}, "", "")}, log.take())
+			refused.Status, refused.Code, refused.Outcome = 401, "invalid_api_key", ""
+			require.Equal(t, []audit.Entry{from(refused, "", "")}, log.take())
 		})
+	}
+}
+
+// inPath is what a path of requests names.
+func inPath(path string) (instrument, customer, operation, provider string) {
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
+	if len(parts) < 2 {
+		return "", "", "", ""
+	}
+	switch parts[0] {
+	case "instruments":
+		if strings.HasPrefix(parts[1], "ins_") {
+			instrument = parts[1]
+		}
+		if len(parts) == 4 {
+			provider = parts[3]
+		}
+	case "customers":
+		customer = parts[1]
+	case "operations":
+		operation = parts[1]
+	case "providers":
+		provider = parts[1]
+	}
+	return instrument, customer, operation, provider
+}
+
+// An operation that needs no API key can refuse somebody all the same, if the table has it.
+func TestRefusalsOfPublicOperations(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 401, 404, 429} {
+		log := &auditRec{}
+		a := newAuditor(log, exampleTime)
+		a.table["getHealth"] = auditing{"health.read", auditRefused}
+		c := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", http.NoBody), httptest.NewRecorder())
+		x := exchangeOf(c)
+		x.operation = "getHealth"
+		a.watch(c, x, operation{scope: public})
+		require.NoError(t, c.NoContent(status))
+		require.Equal(t, status == 401 || status == 429, len(log.entries) == 1, status)
 	}
 }
 

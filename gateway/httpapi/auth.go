@@ -23,10 +23,10 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 			x := exchangeOf(c)
 			x.generation = a.current.Load()
 			x.operation, x.changes, x.keyed = id, op.keyHeader, op.keyed || op.keyHeader && len(c.Request().Header.Values(idempotencyHeader)) > 0
+			a.audit.watch(c, x, op)
 			if op.scope == public {
 				return next(c)
 			}
-			a.audit.watch(c, x)
 			if err := a.authenticate(c, x); err != nil {
 				return err
 			}

@@ -67,7 +67,7 @@ func (a *API) BulkDeleteInstruments(c echo.Context) error {
 	}
 	results := a.service(c).BulkDelete(c.Request().Context(), tenant(c), ids, scope)
 	out := bulk(c, results, func(item *bulkItem, _ gateway.Created) { item.Status = http.StatusNoContent })
-	toldItems(c, out, func(i int) (instrument, customer string) { return fit(ids[i], recordID.MatchString(ids[i])), "" })
+	toldItems(c, out, func(i int) (instrument, customer string) { return fit(ids[i], isRecordID(ids[i])), "" })
 	return ok(c, out)
 }
 

@@ -21,6 +21,7 @@ const maxCost = 0.15
 // and metrics need none: they cannot be turned off.
 const safety = `
 admin_listen: %s
+audit: {file: audit.log}
 `
 
 // without takes out of the sources what cannot be turned off. The product has no switch
