@@ -28,6 +28,7 @@ type options struct {
 	proxy       string // set in the process that is the proxy: "listen=target"
 	check       bool
 	only        string
+	cost        bool
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 32, "connections for throughput")
 	flag.BoolVar(&o.check, "check", false, "exit 1 if a ratio is worse than the README promises")
 	flag.StringVar(&o.only, "only", "", "measure only the operations whose name begins with this")
+	flag.BoolVar(&o.cost, "cost", false, "measure a live read with all on that makes the gateway safe to run, against none of it")
 	flag.StringVar(&o.proxy, "proxy", "", "internal: be the reverse proxy, LISTEN=TARGET")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -52,11 +54,14 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if o.proxy != "" {
 		return serveProxy(ctx, o.proxy)
 	}
-	w, err := startWorld(ctx)
+	w, err := startWorld(ctx, o.cost)
 	if err != nil {
 		return err
 	}
 	defer w.stop()
+	if o.cost {
+		return w.cost(ctx, o, out)
+	}
 	ok := true
 	for _, c := range w.comparisons() {
 		if !strings.HasPrefix(c.name, o.only) {

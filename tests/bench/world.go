@@ -36,13 +36,17 @@ type world struct {
 	dir                          string
 	processes                    []*exec.Cmd
 	rebilly, big, gateway, redis string
+	bare, bareInstrument         string // the gateway without what -cost measures, and what is read there
+	admin                        string // where the other gateway has its metrics, with -cost
 	cybersource                  string
 	rebillyProxy, bigProxy       string
 	instrument, rebillyID        string
 	sequence                     atomic.Int64
 }
 
-func startWorld(ctx context.Context) (w *world, err error) {
+// startWorld starts everything. With cost, the gateway has all on that makes it safe to
+// run, and one more runs with none of it.
+func startWorld(ctx context.Context, cost bool) (w *world, err error) {
 	w = &world{}
 	defer func() {
 		if err != nil {
@@ -67,7 +71,13 @@ func startWorld(ctx context.Context) (w *world, err error) {
 	}
 	_, port, _ := net.SplitHostPort(w.redis)
 	config := filepath.Join(w.dir, "polyvault.yaml")
-	if err := os.WriteFile(config, w.config(), 0o600); err != nil {
+	text := w.config(w.gateway, "pv:")
+	if cost {
+		if text, err = w.safe(ctx, text); err != nil {
+			return w, err
+		}
+	}
+	if err := os.WriteFile(config, text, 0o600); err != nil {
 		return w, err
 	}
 	for _, args := range [][]string{
@@ -91,15 +101,20 @@ func startWorld(ctx context.Context) (w *world, err error) {
 	if err := waitForPort(ctx, w.gateway); err != nil {
 		return w, err
 	}
-	return w, w.seed(ctx)
+	if cost {
+		if err := w.startBare(ctx); err != nil {
+			return w, err
+		}
+	}
+	return w, w.seed(ctx, w.gateway, "reader", &w.instrument)
 }
 
-func (w *world) config() []byte {
+func (w *world) config(listen, prefix string) []byte {
 	sum := sha256.Sum256([]byte(apiKey))
 	return fmt.Appendf(nil, `
 listen: %s
 store:
-  redis: {url: "redis://%s/0", durability: standard}
+  redis: {url: "redis://%s/0", durability: standard, key_prefix: %q}
 keys: {reference: env:BENCH_REFERENCE_KEY}
 tenants:
   - name: bench
@@ -114,7 +129,7 @@ routes:
   - {name: all, providers: [rebilly-main, bigcommerce-main]}
 insecure_providers: true
 log: {level: warn, format: json}
-`, w.gateway, w.redis, hex.EncodeToString(sum[:]), w.rebilly, rebillyKey, w.big, bigToken)
+`, listen, w.redis, prefix, hex.EncodeToString(sum[:]), w.rebilly, rebillyKey, w.big, bigToken)
 }
 
 func (w *world) spawn(ctx context.Context, args []string) error {
@@ -139,16 +154,16 @@ func (w *world) stop() {
 }
 
 // seed stores the instrument that is read, and the customers that import into.
-func (w *world) seed(ctx context.Context) error {
+func (w *world) seed(ctx context.Context, gateway, reader string, id *string) error {
 	for n := range 100 {
 		body := fmt.Sprintf(`{"provider_references":{"bigcommerce-main":"%d"}}`, n+1)
-		if _, err := w.call(ctx, http.MethodPut, fmt.Sprintf("/v1/customers/cus-%d", n), "", body); err != nil {
+		if _, err := call(ctx, gateway, http.MethodPut, fmt.Sprintf("/v1/customers/cus-%d", n), "", body); err != nil {
 			return err
 		}
 	}
-	answer, err := w.call(ctx, http.MethodPost, "/v1/instruments", "seed", `{"customer_id":"reader","provider":"rebilly-main",
+	answer, err := call(ctx, gateway, http.MethodPost, "/v1/instruments", "seed", fmt.Sprintf(`{"customer_id":%q,"provider":"rebilly-main",
 		"sources":[{"type":"card","number":"4111111111111111","exp_month":12,"exp_year":2031}],
-		"billing_address":{"first_name":"Ada","last_name":"Byron","line1":"12 Analytical Way","city":"Austin","region":"TX","postal_code":"78701","country":"US"}}`)
+		"billing_address":{"first_name":"Ada","last_name":"Byron","line1":"12 Analytical Way","city":"Austin","region":"TX","postal_code":"78701","country":"US"}}`, reader))
 	if err != nil {
 		return err
 	}
@@ -161,12 +176,12 @@ func (w *world) seed(ctx context.Context) error {
 	if err := json.Unmarshal(answer, &ins); err != nil {
 		return err
 	}
-	w.instrument, w.rebillyID = ins.ID, ins.Tokens[0].References["instrument"]
+	*id, w.rebillyID = ins.ID, ins.Tokens[0].References["instrument"]
 	return nil
 }
 
-func (w *world) call(ctx context.Context, method, path, key, body string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+w.gateway+path, bytes.NewReader([]byte(body)))
+func call(ctx context.Context, gateway, method, path, key, body string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+gateway+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return nil, err
 	}
