@@ -147,7 +147,10 @@ func TestTheLogLineOfAnEffect(t *testing.T) {
 		r := newRig(t)
 		r.call(t, http.MethodGet, "/v1/instruments/ins_"+testNumber, "")
 		r.call(t, http.MethodGet, "/v1/instruments/ins_"+testNumber+"aaaaaaaaaa", "")
+		r.call(t, http.MethodGet, "/v1/instruments/ada@example.com", "")
 		requireNoLeak(t, r)
+		require.NotContains(t, r.logs.All()[0].ContextMap(), "instrument")
+		require.NotContains(t, r.logs.All()[2].ContextMap(), "instrument")
 	})
 }
 

@@ -12,23 +12,40 @@ type Pool struct {
 	Stale       uint64 // connections that were closed since they were broken or old
 }
 
-// Pool reads the state of the connections. It asks no server.
+// Pool reads the state of the connections. It asks no server. The client has two sets of
+// them, one for batches, from which it turns to the other one at once if all are in use:
+// a request has got no connection in time only if that one had none.
 func (s *Store) Pool() Pool {
-	p := s.client.PoolStats()
-	return Pool{
-		Total: int(p.TotalConns), Idle: int(p.IdleConns), Limit: s.poolLimit(),
-		Hits: uint64(p.Hits), Misses: uint64(p.Misses), Timeouts: uint64(p.Timeouts), Stale: uint64(p.StaleConns),
+	all := s.client.PoolStats()
+	p := Pool{
+		Total: int(all.TotalConns), Idle: int(all.IdleConns), Limit: s.poolLimit(),
+		Hits: uint64(all.Hits), Misses: uint64(all.Misses), Timeouts: uint64(all.Timeouts), Stale: uint64(all.StaleConns),
 	}
+	if batches := all.PipelineStats; batches != nil {
+		p.Total, p.Idle = p.Total+int(batches.TotalConns), p.Idle+int(batches.IdleConns)
+		p.Hits, p.Misses, p.Stale = p.Hits+uint64(batches.Hits), p.Misses+uint64(batches.Misses), p.Stale+uint64(batches.StaleConns)
+	}
+	return p
 }
 
 // poolLimit is how many connections the client may have to one server, with its defaults.
 func (s *Store) poolLimit() int {
 	switch client := s.client.(type) {
 	case *redis.ClusterClient:
-		return client.Options().PoolSize
+		o := client.Options()
+		return o.PoolSize + batchPool(o.PipelinePoolSize)
 	case *redis.Client:
-		return client.Options().PoolSize
+		o := client.Options()
+		return o.PoolSize + batchPool(o.PipelinePoolSize)
 	default:
 		return 0
 	}
+}
+
+// batchPool is what the client makes of the option of that name.
+func batchPool(size int) int {
+	if size == 0 {
+		return redis.DefaultPipelinePoolSize
+	}
+	return max(size, 0)
 }

@@ -81,7 +81,7 @@ func (m *Meter) aboutRequests() {
 	m.requests = newHandles(func(k request) prometheus.Counter {
 		return requests.WithLabelValues(cmp.Or(k.operation, none), k.method, strconv.Itoa(k.status), cmp.Or(string(k.code), none))
 	})
-	took := m.histogram("http_request_duration_seconds", "From a request's first byte to the end of its answer.", slowBuckets(), "operation")
+	took := m.histogram("http_request_duration_seconds", "From a request's headers to the end of its answer.", slowBuckets(), "operation")
 	m.requestTime = newHandles(func(operation string) prometheus.Observer { return took.WithLabelValues(cmp.Or(operation, none)) })
 	tenants := m.counter("tenant_requests_total", "Requests of each tenant, by the class of the answer's status; none is who did not authenticate.", "tenant", "class")
 	m.tenantRequests = newHandles(func(k tenantRequest) prometheus.Counter {

@@ -40,7 +40,7 @@ func (p *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			attribute.String("server.address", req.URL.Hostname())))
 		resp, err := p.next.RoundTrip(p.told(ctx, req))
 		if err != nil {
-			failed(span, ctx, err)
+			failed(ctx, span, err)
 			span.End()
 			return nil, err
 		}
@@ -79,7 +79,7 @@ func spanName(ctx context.Context) string {
 }
 
 // failed marks a span by the kind of an error, whose text may hold an address' path.
-func failed(span trace.Span, ctx context.Context, err error) {
+func failed(ctx context.Context, span trace.Span, err error) {
 	kind := "transport"
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -113,7 +113,7 @@ func (t *Tracer) Redis(ctx context.Context, operation string, commands int) (ins
 		attribute.String("db.system.name", "redis"), attribute.Int("db.operation.batch.size", commands)))
 	return ctx, func(err error) {
 		if err != nil {
-			failed(span, ctx, err)
+			failed(ctx, span, err)
 		}
 		span.End()
 	}

@@ -121,5 +121,5 @@ func (p *patient) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) err
 	if now, told := time.Now().UnixNano(), p.told.Load(); now-told >= int64(logEvery) && p.told.CompareAndSwap(told, now) {
 		p.log.Warn("the trace collector takes no spans: they are lost, and nothing else is", zap.Int64("lost", lost), zap.Error(err))
 	}
-	return nil //nolint:nilerr // it is told of here; OpenTelemetry would print it
+	return nil // it is told of here; OpenTelemetry would print it
 }
