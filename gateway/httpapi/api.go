@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +62,9 @@ type Config struct {
 	// are never refused for it: behind a proxy, everybody has the same address.
 	// Default 300; negative: no limit.
 	MaxAuthFailures int
+	// TrustedProxies are the peers whose X-Forwarded-For is believed. Default none:
+	// a caller's address is its connection's.
+	TrustedProxies []netip.Prefix
 }
 
 // API serves the gateway's HTTP interface, under one configuration after the other. It
@@ -108,11 +112,9 @@ func New(c Config) (*API, error) {
 	if a.maxImportBody == 0 {
 		a.maxImportBody = 1 << 20
 	}
-	if c.MaxAuthFailures == 0 {
-		c.MaxAuthFailures = 300
-	}
-	a.failures = newFailures(c.MaxAuthFailures, a.now)
-	a.current.Store(&generation{c.Service, keys, ConfigStatus{Generation: 1, LoadedAt: a.now().UTC()}})
+	a.failures = newFailures(a.now)
+	door := newDoor(Door{MaxAuthFailures: c.MaxAuthFailures, TrustedProxies: c.TrustedProxies})
+	a.current.Store(&generation{c.Service, keys, door, ConfigStatus{Generation: 1, LoadedAt: a.now().UTC()}})
 	if err := a.register(); err != nil {
 		return nil, err
 	}
@@ -131,8 +133,7 @@ func (a *API) Drain() { a.draining.Store(true) }
 func (a *API) register() error {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	// The peer's address and nothing that a caller could write into a header.
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = func(r *http.Request) string { return a.current.Load().door.address(r) }
 	e.HTTPErrorHandler = a.handleError
 	e.Use(a.exchange, a.logged, a.recovered, refuseOptions)
 	known := operations()

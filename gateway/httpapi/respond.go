@@ -64,6 +64,7 @@ type exchange struct {
 	requestID  string
 	generation *generation    // the configuration that the request is served under, to its end; nil until admitted
 	caller     *APIKey        // nil until authenticated
+	ended      *APIKey        // the key that was presented, if its time is over
 	operation  string         // the document's operationId; "" if no route matched
 	keyed      bool           // the operation takes an idempotency key
 	code       normalize.Code // of the problem that was answered
@@ -86,6 +87,9 @@ func (x *exchange) fields() []zap.Field {
 	f := []zap.Field{zap.String("request_id", x.requestID), zap.String("operation", x.operation)}
 	if x.caller != nil {
 		f = append(f, zap.String("tenant", x.caller.Tenant), zap.String("api_key", x.caller.Name))
+	}
+	if x.ended != nil {
+		f = append(f, zap.String("tenant", x.ended.Tenant), zap.String("ended_api_key", x.ended.Name))
 	}
 	if x.code != "" {
 		f = append(f, zap.String("code", string(x.code)))
