@@ -25,6 +25,7 @@ func (c Changes) None() bool { return len(c.Keys) == 0 }
 func reloadable() []string {
 	return []string{
 		"keys", "tenants", "providers", "routes", "deletes", "reads", "lease", "reconcile", "insecure_providers", "shutdown", "log.level",
+		"limits", "trusted_proxies",
 	}
 }
 

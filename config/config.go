@@ -26,6 +26,8 @@ type Config struct {
 	InsecureProviders bool       `json:"insecure_providers"` // lets base_url be http or private, and credentials literal: stand-ins only
 	Shutdown          Shutdown   `json:"shutdown"`
 	Log               Log        `json:"log"`
+	Limits            Limits     `json:"limits"`                    // of every tenant that has none of its own
+	TrustedProxies    []string   `json:"trusted_proxies,omitempty"` // networks such as 10.0.0.0/8, or addresses, whose X-Forwarded-For is believed; default none
 }
 
 // Store says where the records are. Without a section it is a bbolt file.
@@ -74,10 +76,11 @@ type Keys struct {
 
 // Tenant is one merchant behind the gateway.
 type Tenant struct {
-	Name          string   `json:"name"`
-	AcceptRawCard bool     `json:"accept_raw_card"` // default false
-	Duplicates    string   `json:"duplicates"`      // update (default) or allow
-	APIKeys       []APIKey `json:"api_keys"`
+	Name          string        `json:"name"`
+	AcceptRawCard bool          `json:"accept_raw_card"` // default false
+	Duplicates    string        `json:"duplicates"`      // update (default) or allow
+	APIKeys       []APIKey      `json:"api_keys"`
+	Limits        *TenantLimits `json:"limits,omitempty"` // replaces the limits of the top level as a whole; default those
 }
 
 // APIKey is one of a tenant's keys, of which only the digest is known.
@@ -85,6 +88,8 @@ type APIKey struct {
 	Name   string   `json:"name"`
 	SHA256 string   `json:"sha256"` // 64 hex digits, of the whole key
 	Scopes []string `json:"scopes"`
+	// NotAfter is when the key ends by itself, as in RFC 3339; "" for never.
+	NotAfter string `json:"not_after,omitempty"`
 }
 
 // Provider is one configured adapter.
@@ -203,6 +208,7 @@ func defaults() Config {
 		Rehearsal:   Rehearsal{Path: "./rehearsal.jsonl", MaxBytes: 64 << 20},
 		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
 		Log:         Log{Level: "info", Format: "json"},
+		Limits:      defaultLimits(),
 	}
 }
 

@@ -159,7 +159,7 @@ func apiKeys(c *config.Config) ([]httpapi.APIKey, error) {
 			if err != nil {
 				return nil, fmt.Errorf("API key %s of tenant %s: sha256 %w", k.Name, t.Name, err)
 			}
-			key := httpapi.APIKey{Tenant: t.Name, Name: k.Name, SHA256: digest}
+			key := httpapi.APIKey{Tenant: t.Name, Name: k.Name, SHA256: digest, NotAfter: k.End()}
 			for _, s := range k.Scopes {
 				key.Scopes = append(key.Scopes, httpapi.Scope(s))
 			}

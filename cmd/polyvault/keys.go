@@ -14,11 +14,11 @@ import (
 func newKeys() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Make API keys",
+		Short: "Make API keys, and tell what the configuration's are",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return usagef("a command is required: new") },
+		RunE:  func(*cobra.Command, []string) error { return usagef("a command is required: new, check or list") },
 	}
-	cmd.AddCommand(newKeysNew())
+	cmd.AddCommand(newKeysNew(), newKeysCheck(), newKeysList())
 	return cmd
 }
 

@@ -63,7 +63,10 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 	if err != nil {
 		return nil, err
 	}
-	l.api, err = httpapi.New(httpapi.Config{Service: l.service, Keys: keys, Log: log})
+	l.api, err = httpapi.New(httpapi.Config{
+		Service: l.service, Keys: keys, Log: log,
+		MaxAuthFailures: c.Limits.AuthFailuresPerMinute, TrustedProxies: c.Proxies(),
+	})
 	return l, err
 }
 
@@ -125,6 +128,7 @@ func (l *live) use(c *config.Config, force bool) error {
 	if err != nil {
 		return err
 	}
+	keys.Door = httpapi.Door{MaxAuthFailures: c.Limits.AuthFailuresPerMinute, TrustedProxies: c.Proxies()}
 	opened, err := openProviders(c, l.opened)
 	if err != nil {
 		return err
