@@ -20,6 +20,7 @@ type engine struct {
 	forgetful  Forgetful    // the store, if it is; nil otherwise
 	vanishedAt atomic.Int64 // when a record was found to be gone, Unix microseconds
 	recorder   Recorder     // nil for none
+	limiter    *limiter
 	clock      clock
 	recent     recent
 	drained    *drainBoard
@@ -43,5 +44,6 @@ func newEngine(c Config) (*engine, error) {
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
+	e.limiter = newLimiter(c.Store, e.log)
 	return e, nil
 }
