@@ -20,9 +20,10 @@ func (b bucket) draw(r Rate, now time.Time, want int) (bucket, Drawn) {
 		filled := max(0, now.Sub(b.at).Seconds()) * r.PerSecond
 		level = min(level, b.level+filled)
 	}
-	granted := min(want, int(math.Floor(level)))
+	// What rounding takes off a whole token is no reason to wait for it. It is owed.
+	granted := min(want, int(math.Floor(level+1e-9)))
 	level -= float64(granted)
-	out := Drawn{Granted: granted, Left: level}
+	out := Drawn{Granted: granted, Left: max(0, level)}
 	if granted == 0 {
 		out.Wait = time.Duration(math.Ceil((1 - level) / r.PerSecond * 1e9))
 	}

@@ -103,12 +103,12 @@ type tap struct {
 	lot     atomic.Pointer[lot] // what is used now
 	next    atomic.Pointer[lot] // what was drawn ahead
 	filling atomic.Bool
-	dry     atomic.Int64 // until then, as elapsed, the shared bucket has no token
+	dry     atomic.Int64 // until then, as elapsed, the shared bucket has no token, or too few to ask
 	apart   atomic.Int64 // until then the store is not asked
 	level   atomic.Int64 // tokens in the shared bucket at the last draw
 	levelAt atomic.Int64
 
-	mu    sync.Mutex // of who must ask
+	turn  chan struct{} // has room for the one who asks; a mutex would not do in a test's bubble
 	chunk atomic.Int64
 }
 
@@ -120,7 +120,7 @@ type lot struct {
 }
 
 func newTap(l *limiter, name string, r Rate) *tap {
-	t := &tap{limiter: l, name: name, rate: r, from: r, most: 1}
+	t := &tap{limiter: l, name: name, rate: r, from: r, most: 1, turn: make(chan struct{}, 1)}
 	hold := min(maxHold, time.Duration(float64(r.Burst)/r.PerSecond/heldShare*1e9))
 	if held := int(r.PerSecond * hold.Seconds()); held >= leastChunk {
 		t.hold, t.most = hold, held
@@ -134,7 +134,7 @@ func newTap(l *limiter, name string, r Rate) *tap {
 func (t *tap) take(ctx context.Context) (wait time.Duration) {
 	now := t.elapsed()
 	if l := t.lot.Load(); l.take(now) {
-		if l.low() && t.next.Load() == nil && t.filling.CompareAndSwap(false, true) {
+		if l.low() && now >= time.Duration(t.dry.Load()) && t.next.Load() == nil && t.filling.CompareAndSwap(false, true) {
 			go t.fill(context.WithoutCancel(ctx))
 		}
 		return 0
@@ -152,8 +152,8 @@ func (l *lot) low() bool { return l.left.Load() <= l.size/2 }
 
 // ask is for a request that finds no token here.
 func (t *tap) ask(ctx context.Context) (wait time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
 	now := t.elapsed()
 	if t.lot.Load().take(now) {
 		return 0 // who was here before has drawn
@@ -183,7 +183,7 @@ func (t *tap) ask(ctx context.Context) (wait time.Duration) {
 }
 
 // use makes a lot the current one, and the next chunk as large as what is used in
-// the time for which one may be kept. t.mu is held.
+// the time for which one may be kept. It is the caller's turn.
 func (t *tap) use(l *lot) {
 	if was := t.lot.Load(); was != nil {
 		if left := was.left.Load(); left <= 0 {
@@ -224,10 +224,12 @@ func (t *tap) draw(ctx context.Context, want int) (l *lot, ok bool) {
 	}
 	t.level.Store(int64(out.Left))
 	t.levelAt.Store(int64(now))
-	if out.Granted == 0 {
-		// While requests are refused, a large limit is asked now and then and not for each
-		// of them: what comes in meanwhile is not lost.
+	if out.Granted < want {
+		// A large limit that is used up is asked now and then, and not for each token:
+		// what comes in meanwhile is not lost.
 		t.dry.Store(int64(now + max(out.Wait, t.hold/8)))
+	}
+	if out.Granted == 0 {
 		return nil, true
 	}
 	l = &lot{size: int64(out.Granted), until: before + t.hold}

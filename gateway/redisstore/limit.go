@@ -27,14 +27,14 @@ if was[1] and was[2] then
   local filled = math.max(0, now - tonumber(was[2])) * rate / 1000000
   level = math.min(burst, tonumber(was[1]) + filled)
 end
-local granted = math.min(wanted, math.floor(level))
+local granted = math.min(wanted, math.floor(level + 1e-9))
 level = level - granted
 if granted == 0 then
-  return {0, string.format('%.17g', level), string.format('%.17g', (1 - level) / rate)}
+  return {0, string.format('%.17g', math.max(0, level)), string.format('%.17g', (1 - level) / rate)}
 end
 redis.call('HSET', KEYS[1], 'l', string.format('%.17g', level), 't', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], math.ceil((burst - level) / rate * 1000) + 1)
-return {granted, string.format('%.17g', level), '0'}
+return {granted, string.format('%.17g', math.max(0, level)), '0'}
 `
 
 // countSource counts a name towards a span: a sorted set of names by when they came.
