@@ -110,6 +110,7 @@ func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gat
 	for _, t := range c.Tenants {
 		gc.Tenants = append(gc.Tenants, gateway.Tenant{
 			Name: t.Name, AcceptRawCard: t.AcceptRawCard, Duplicates: gateway.Duplicates(t.Duplicates),
+			Limits: gatewayLimits(c.LimitsOf(t)),
 		})
 	}
 	gc.Routes = gatewayRoutes(c)

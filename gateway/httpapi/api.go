@@ -43,6 +43,7 @@ type service interface {
 	Provider(name string) (gateway.ProviderStatus, error)
 	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
 	Ready(ctx context.Context) error
+	Admit(ctx context.Context, tenant, apiKey string) gateway.Admission
 }
 
 var _ service = (*gateway.Service)(nil)

@@ -32,6 +32,9 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 			if err := a.authenticate(c, x); err != nil {
 				return err
 			}
+			if err := a.limit(c, x); err != nil {
+				return err
+			}
 			if !x.caller.may(op.scope) {
 				return &normalize.Error{
 					Code: normalize.InsufficientScope, Outcome: normalize.NotSent,
