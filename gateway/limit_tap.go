@@ -106,7 +106,7 @@ type tap struct {
 	dry     atomic.Int64 // until then, as elapsed, the shared bucket has no token, or too few to ask
 	apart   atomic.Int64 // until then the store is not asked
 	level   atomic.Int64 // tokens in the shared bucket at the last draw
-	levelAt atomic.Int64
+	levelAt atomic.Int64 // as elapsed, and 1 more; 0 before the first
 
 	turn  chan struct{} // has room for the one who asks; a mutex would not do in a test's bubble
 	chunk atomic.Int64
@@ -223,7 +223,7 @@ func (t *tap) draw(ctx context.Context, want int) (l *lot, ok bool) {
 		return nil, false
 	}
 	t.level.Store(int64(out.Left))
-	t.levelAt.Store(int64(now))
+	t.levelAt.Store(int64(now) + 1)
 	if out.Granted < want {
 		// A large limit that is used up is asked now and then, and not for each token:
 		// what comes in meanwhile is not lost.
