@@ -240,7 +240,7 @@ func (t *tap) draw(ctx context.Context, want int) (l *lot, ok bool) {
 // remaining estimates how many requests may come at once now, and how long it takes
 // until they are the whole burst again.
 func (t *tap) remaining() (left int, full time.Duration) {
-	since := t.elapsed() - time.Duration(t.levelAt.Load())
+	since := max(0, t.elapsed()-time.Duration(t.levelAt.Load()))
 	level := float64(t.level.Load()) + since.Seconds()*t.rate.PerSecond
 	if t.levelAt.Load() == 0 {
 		level = float64(t.rate.Burst)
