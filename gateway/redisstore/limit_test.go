@@ -63,3 +63,25 @@ func TestLimitsGoAwayByThemselvesAndAreNotDumped(t *testing.T) {
 	require.NoError(t, err, "a server that forgot its scripts is told again")
 	require.Equal(t, 1, out.Granted)
 }
+
+// TestGatewaysShareTheirLimits has two gateways on one server.
+func TestGatewaysShareTheirLimits(t *testing.T) {
+	t.Parallel()
+	addr := redistest.Start(t)
+	gateways := make([]*gateway.Service, 2)
+	for i := range gateways {
+		var err error
+		gateways[i], err = gateway.New(gateway.Config{
+			Store: open(t, Config{URL: "redis://" + addr}), Owner: fmt.Sprint("gateway-", i), Keys: gateway.Keys{{ID: "k1", Secret: make([]byte, 32)}},
+			Tenants: []gateway.Tenant{{Name: "acme", Limits: gateway.Limits{Tenant: gateway.Rate{PerSecond: 0.01, Burst: 7}}}},
+		})
+		require.NoError(t, err)
+	}
+	through := 0
+	for i := range 20 {
+		if a := gateways[i%2].Admit(t.Context(), "acme", "key"); a.Wait == 0 {
+			through++
+		}
+	}
+	require.Equal(t, 7, through)
+}
