@@ -30,11 +30,6 @@ func (b bucket) draw(r Rate, now time.Time, want int) (bucket, Drawn) {
 	return bucket{level, now}, out
 }
 
-// full is when the bucket is full again, if nothing more is drawn.
-func (b bucket) full(r Rate) time.Time {
-	return b.at.Add(time.Duration((float64(r.Burst) - b.level) / r.PerSecond * 1e9))
-}
-
 // counted is one thing that counts towards a span.
 type counted struct {
 	name string

@@ -122,7 +122,7 @@ func TestGatewaysTogetherNeverLetTooManyThrough(t *testing.T) {
 						time.Sleep(time.Duration(seed[g*20+i]))
 						for range atOnce[g*20+i] {
 							wg.Go(func() {
-								if tap.take(context.Background()) == 0 { //nolint:usetesting // the test's context is not of this bubble
+								if tap.take(context.Background()) == 0 {
 									mu.Lock()
 									at = append(at, time.Since(begin))
 									mu.Unlock()
@@ -246,7 +246,7 @@ func BenchmarkTap(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			a := s.Admit(context.Background(), "acme", "checkout") //nolint:usetesting // a benchmark's context is slower to make
+			a := s.Admit(context.Background(), "acme", "checkout")
 			_ = a.Quotas()
 		}
 	})

@@ -222,8 +222,11 @@ func limitsMalformed(t *testing.T, b gateway.Buckets) {
 	}
 	span := gateway.Span{Limit: 1, Per: time.Hour}
 	for _, c := range []gateway.Count{
-		{Span: span, Name: "x"}, {Key: "k", Name: "x"}, {Key: "k", Span: span, Do: gateway.CountTake},
-		{Key: "k", Span: span, Do: gateway.CountNote}, {Key: "k", Span: span, Name: strings.Repeat("x", gateway.MaxName+1)},
+		{Span: span, Name: "x"},
+		{Key: "k", Name: "x"},
+		{Key: "k", Span: span, Do: gateway.CountTake},
+		{Key: "k", Span: span, Do: gateway.CountNote},
+		{Key: "k", Span: span, Name: strings.Repeat("x", gateway.MaxName+1)},
 	} {
 		_, err := b.Count(t.Context(), gateway.Count{Key: "k", Span: span, Name: "y", Do: gateway.CountTake}, c)
 		require.ErrorIs(t, err, gateway.ErrStore)
