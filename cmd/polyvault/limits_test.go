@@ -68,8 +68,8 @@ func TestServeLimitsAsItsConfigurationSays(t *testing.T) {
 	status, metrics := request(t, "GET", admin+"/metrics", "", "")
 	require.Equal(t, 200, status)
 	for _, line := range []string{
-		`polyvault_api_key_requests_total{key="checkout",tenant="acme"} 6`, `polyvault_api_key_requests_after_end_total{key="api",tenant="acme"} 0`,
-		`polyvault_api_key_last_used_timestamp_seconds{key="checkout",tenant="acme"} 1.`, `polyvault_api_key_not_after_timestamp_seconds{key="api",tenant="acme"} 4.`,
+		`polyvault_api_key_requests_total{key="checkout",tenant="acme"} 6`, `polyvault_api_key_requests_after_end_total{key="checkout",tenant="acme"} 0`,
+		`polyvault_api_key_last_used_timestamp_seconds{key="checkout",tenant="acme"} 1.`, `polyvault_api_key_not_after_timestamp_seconds{key="checkout",tenant="acme"} 4.`,
 	} {
 		require.Contains(t, metrics, line)
 	}
