@@ -38,6 +38,7 @@ func check(p *problems, c *Config, scopes []string) {
 	checkProviders(p, c)
 	checkRoutes(p, c)
 	checkAudit(p, c)
+	checkLimits(p, c)
 }
 
 // checkLease keeps an attempt's call inside its lease: a call that outlives it would

@@ -28,7 +28,9 @@ type Config struct {
 	Log               Log        `json:"log"`
 	Audit             Audit      `json:"audit,omitzero"`
 	Tracing           *Tracing   `json:"tracing,omitempty"`
-	AdminPublic       bool       `json:"admin_public,omitempty"` // lets admin_listen be an address of the public internet; default false
+	AdminPublic       bool       `json:"admin_public,omitempty"`    // lets admin_listen be an address of the public internet; default false
+	Limits            Limits     `json:"limits"`                    // of every tenant that has none of its own
+	TrustedProxies    []string   `json:"trusted_proxies,omitempty"` // networks such as 10.0.0.0/8, or addresses, whose X-Forwarded-For is believed; default none
 }
 
 // Store says where the records are. Without a section it is a bbolt file.
@@ -78,10 +80,11 @@ type Keys struct {
 
 // Tenant is one merchant behind the gateway.
 type Tenant struct {
-	Name          string   `json:"name"`
-	AcceptRawCard bool     `json:"accept_raw_card"` // default false
-	Duplicates    string   `json:"duplicates"`      // update (default) or allow
-	APIKeys       []APIKey `json:"api_keys"`
+	Name          string        `json:"name"`
+	AcceptRawCard bool          `json:"accept_raw_card"` // default false
+	Duplicates    string        `json:"duplicates"`      // update (default) or allow
+	APIKeys       []APIKey      `json:"api_keys"`
+	Limits        *TenantLimits `json:"limits,omitempty"` // replaces the limits of the top level as a whole; default those
 }
 
 // APIKey is one of a tenant's keys, of which only the digest is known.
@@ -89,6 +92,8 @@ type APIKey struct {
 	Name   string   `json:"name"`
 	SHA256 string   `json:"sha256"` // 64 hex digits, of the whole key
 	Scopes []string `json:"scopes"`
+	// NotAfter is when the key ends by itself, as in RFC 3339; "" for never.
+	NotAfter string `json:"not_after,omitempty"`
 }
 
 // Provider is one configured adapter.
@@ -207,6 +212,7 @@ func defaults() Config {
 		Rehearsal:   Rehearsal{Path: "./rehearsal.jsonl", MaxBytes: 64 << 20},
 		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
 		Log:         Log{Level: "info", Format: "json"},
+		Limits:      defaultLimits(),
 	}
 }
 

@@ -77,6 +77,10 @@ func (k key) parse(s string) any {
 		if v, err := strconv.Atoi(s); err == nil {
 			return v
 		}
+	case reflect.Float64:
+		if v, err := strconv.ParseFloat(s, 64); err == nil {
+			return v
+		}
 	case reflect.Slice:
 		if k.secret {
 			return s

@@ -9,20 +9,20 @@ import (
 	"github.com/polyvault/polyvault/config"
 )
 
-func parseWith(t *testing.T, more string) (*config.Config, error) {
+func parseMore(t *testing.T, more string) (*config.Config, error) {
 	t.Helper()
 	return config.Parse("f.yaml", []byte(strings.TrimRight(minimal, "\n")+"\n"+more+"\n"), config.Options{LookupEnv: env(map[string]string{"KEY": "sk_x"})})
 }
 
 func TestTracingIsRead(t *testing.T) {
 	t.Parallel()
-	c, err := parseWith(t, "")
+	c, err := parseMore(t, "")
 	require.NoError(t, err)
 	require.Nil(t, c.Tracing, "nothing is traced unless somebody says so")
-	c, err = parseWith(t, `tracing: {endpoint: "http://collector:4318"}`)
+	c, err = parseMore(t, `tracing: {endpoint: "http://collector:4318"}`)
 	require.NoError(t, err)
 	require.Equal(t, config.Tracing{Endpoint: "http://collector:4318", Sample: 0.01}, *c.Tracing)
-	c, err = parseWith(t, `tracing: {endpoint: "https://collector/base", sample: 0, propagate: true}`)
+	c, err = parseMore(t, `tracing: {endpoint: "https://collector/base", sample: 0, propagate: true}`)
 	require.NoError(t, err)
 	require.Equal(t, config.Tracing{Endpoint: "https://collector/base", Propagate: true}, *c.Tracing)
 	for text, want := range map[string]string{
@@ -33,7 +33,7 @@ func TestTracingIsRead(t *testing.T) {
 		`{endpoint: "http://host", sample: 2}`: "tracing.sample: must be a number from 0 to 1",
 		`{endpoint: "http://host", rate: 1}`:   "tracing.rate: unknown key; the keys here are endpoint, propagate, sample",
 	} {
-		_, err = parseWith(t, "tracing: "+text)
+		_, err = parseMore(t, "tracing: "+text)
 		require.ErrorContains(t, err, want, text)
 		require.NotContains(t, err.Error(), "canary")
 	}
@@ -41,9 +41,9 @@ func TestTracingIsRead(t *testing.T) {
 
 func TestTracingNeedsARestart(t *testing.T) {
 	t.Parallel()
-	was, err := parseWith(t, "")
+	was, err := parseMore(t, "")
 	require.NoError(t, err)
-	is, err := parseWith(t, `tracing: {endpoint: "http://collector:4318"}`)
+	is, err := parseMore(t, `tracing: {endpoint: "http://collector:4318"}`)
 	require.NoError(t, err)
 	require.Equal(t, []string{"tracing"}, config.Compare(was, is).Restart)
 }
@@ -56,13 +56,13 @@ func TestTheAdminListenerStaysPrivate(t *testing.T) {
 		"0.0.0.0:9090": false, ":9090": false, "[::]:9090": false, "localhost:9090": false,
 		"8.8.8.8:9090": true, "100.128.0.1:9090": true, "[2001:4860:4860::8888]:9090": true, "[::ffff:8.8.8.8]:9090": true, "[::ffff:10.0.0.1]:9090": false,
 	} {
-		_, err := parseWith(t, `admin_listen: "`+address+`"`)
+		_, err := parseMore(t, `admin_listen: "`+address+`"`)
 		if !public {
 			require.NoError(t, err, address)
 			continue
 		}
 		require.ErrorContains(t, err, "admin_listen: is an address of the public internet", address)
-		_, err = parseWith(t, `admin_listen: "`+address+`"`+"\nadmin_public: true")
+		_, err = parseMore(t, `admin_listen: "`+address+`"`+"\nadmin_public: true")
 		require.NoError(t, err, address)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/normalize"
@@ -25,16 +26,27 @@ func (s *Service) Create(ctx context.Context, tenant string, in normalize.Create
 		return Created{}, err
 	}
 	c := &creation{s: s, tenant: t, in: in, decision: s.decideCreate(tenant, in), keyUses: s.keyUseKeys(tenant, idempotencyKey), ids: s.idsOf(tenant, idempotencyKey)}
-	cur, err := c.find(ctx)
-	if err != nil {
-		return Created{}, err
-	}
-	if cur != nil {
-		return c.resume(ctx, *cur, now)
-	}
 	key := s.current()
 	rec := newRecord(c.ids[0], tenant, in.CustomerID, key, requestDigest(key, tenant, in), now)
-	return c.run(ctx, stored{Record: rec})
+	created, err := c.begin(ctx, rec, now)
+	c.noteDecline(ctx, rec.ID, err)
+	return created, err
+}
+
+// begin goes on with the record of an earlier request, or begins with a new one.
+func (c *creation) begin(ctx context.Context, rec Record, now time.Time) (Created, error) {
+	cur, err := c.find(ctx)
+	if err == nil && cur == nil {
+		cur, err = c.limit(ctx, rec.ID)
+	}
+	switch {
+	case err != nil:
+		return Created{}, err
+	case cur != nil:
+		return c.resume(ctx, *cur, now)
+	default:
+		return c.run(ctx, stored{Record: rec})
+	}
 }
 
 // checkCreate is everything that can be known to be wrong before anything is written.

@@ -21,6 +21,7 @@ type engine struct {
 	vanishedAt atomic.Int64 // when a record was found to be gone, Unix microseconds
 	recorder   Recorder     // nil for none
 	observer   Observer
+	limiter    *limiter
 	clock      clock
 	recent     recent
 	sealer     atomic.Pointer[Sealer] // of the newest generation: all seal under its first key
@@ -53,5 +54,6 @@ func newEngine(c Config) (*engine, error) {
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
+	e.limiter = newLimiter(c.Store, e.log)
 	return e, nil
 }

@@ -65,6 +65,7 @@ type Tenant struct {
 	Name          string
 	AcceptRawCard bool
 	Duplicates    Duplicates // default DuplicatesUpdate
+	Limits        Limits
 }
 
 // Duplicates says what storing the same card for the same customer again does.
@@ -87,6 +88,7 @@ type Service struct {
 	charges        map[string]Charges
 	routes         []Route
 	tenants        map[string]Tenant
+	gates          map[string]*gate // of tenants that have rates
 	staleIfError   time.Duration
 	lease          time.Duration
 	promoteDefault bool
@@ -144,6 +146,7 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 		}
 		s.tenants[t.Name] = t
 	}
+	s.gates = s.limiter.gates(s.tenants)
 	for _, r := range c.Routes {
 		if err := r.check(func(name string) bool { return s.providers[name] != nil }); err != nil {
 			return nil, err

@@ -111,6 +111,7 @@ func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gat
 	for _, t := range c.Tenants {
 		gc.Tenants = append(gc.Tenants, gateway.Tenant{
 			Name: t.Name, AcceptRawCard: t.AcceptRawCard, Duplicates: gateway.Duplicates(t.Duplicates),
+			Limits: gatewayLimits(c.LimitsOf(t)),
 		})
 	}
 	gc.Routes = gatewayRoutes(c)
@@ -160,7 +161,7 @@ func apiKeys(c *config.Config) ([]httpapi.APIKey, error) {
 			if err != nil {
 				return nil, fmt.Errorf("API key %s of tenant %s: sha256 %w", k.Name, t.Name, err)
 			}
-			key := httpapi.APIKey{Tenant: t.Name, Name: k.Name, SHA256: digest}
+			key := httpapi.APIKey{Tenant: t.Name, Name: k.Name, SHA256: digest, NotAfter: k.End()}
 			for _, s := range k.Scopes {
 				key.Scopes = append(key.Scopes, httpapi.Scope(s))
 			}

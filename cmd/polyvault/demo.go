@@ -117,7 +117,7 @@ func startDemo(ctx context.Context, listen, key string, stderr io.Writer) (_ *de
 	if d.store, err = openStore(ctx, c, tel, log); err != nil {
 		return nil, err
 	}
-	if d.live, err = newLive(read, c, files, d.store, nil, tel, log, level); err != nil {
+	if d.live, err = newLive(read, c, files, d.store, nil, tel, log, level); err != nil { //nolint:contextcheck // requests bring their own
 		return nil, err
 	}
 	d.stops = append(d.stops, d.live.close, inBackground(ctx, d.live.service.Reconcile),

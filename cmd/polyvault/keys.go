@@ -14,11 +14,13 @@ import (
 func newKeys() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Make API keys, and rotate encryption keys",
+		Short: "Make API keys, tell what the configuration's are, and rotate encryption keys",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return usagef("a command is required: new or rotate-at-rest") },
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("a command is required: new, check, list or rotate-at-rest")
+		},
 	}
-	cmd.AddCommand(newKeysNew(), newKeysRotate())
+	cmd.AddCommand(newKeysNew(), newKeysCheck(), newKeysList(), newKeysRotate())
 	return cmd
 }
 

@@ -71,6 +71,7 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 	}
 	l.api, err = httpapi.New(httpapi.Config{
 		Service: l.service, Keys: keys, Log: log, Audit: l.audit.forAPI(), Observe: tel.answered, TraceID: tel.traceID(),
+		MaxAuthFailures: c.Limits.AuthFailuresPerMinute, TrustedProxies: c.Proxies(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.audit.close())
@@ -140,6 +141,7 @@ func (l *live) use(c *config.Config, force bool) error {
 	if err != nil {
 		return err
 	}
+	keys.Door = httpapi.Door{MaxAuthFailures: c.Limits.AuthFailuresPerMinute, TrustedProxies: c.Proxies()}
 	opened, err := openProviders(c, l.opened, l.telemetry)
 	if err != nil {
 		return err

@@ -93,7 +93,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeRecorder()) }()
-	l, err := newLive(read, c, files, store, recorder, tel, log, level)
+	l, err := newLive(read, c, files, store, recorder, tel, log, level) //nolint:contextcheck // requests bring their own
 	if err != nil {
 		return err
 	}

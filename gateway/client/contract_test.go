@@ -39,6 +39,8 @@ func (m *memory) instrument() normalize.Instrument {
 	}
 }
 
+func (m *memory) Admit(context.Context, string, string) gateway.Admission { return gateway.Admission{} }
+
 func (m *memory) Create(_ context.Context, _ string, in normalize.CreateInput, _ string) (gateway.Created, error) {
 	if fields := in.Validate(time.Unix(0, 0)); len(fields) > 0 {
 		return gateway.Created{}, normalize.Invalid(fields...)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,7 @@ type service interface {
 	Provider(name string) (gateway.ProviderStatus, error)
 	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
 	Ready(ctx context.Context) error
+	Admit(ctx context.Context, tenant, apiKey string) gateway.Admission
 }
 
 var _ service = (*gateway.Service)(nil)
@@ -69,6 +71,9 @@ type Config struct {
 	// TraceID names the trace that a request belongs to, for the log; "" for none.
 	// Default none.
 	TraceID func(context.Context) string
+	// TrustedProxies are the peers whose X-Forwarded-For is believed. Default none:
+	// a caller's address is its connection's.
+	TrustedProxies []netip.Prefix
 }
 
 // API serves the gateway's HTTP interface, under one configuration after the other. It
@@ -120,12 +125,10 @@ func New(c Config) (*API, error) {
 	if a.maxImportBody == 0 {
 		a.maxImportBody = 1 << 20
 	}
-	if c.MaxAuthFailures == 0 {
-		c.MaxAuthFailures = 300
-	}
-	a.failures = newFailures(c.MaxAuthFailures, a.now)
+	a.failures = newFailures(a.now)
 	a.audit = newAuditor(c.Audit, a.now)
-	a.current.Store(&generation{c.Service, keys, ConfigStatus{Generation: 1, LoadedAt: a.now().UTC()}})
+	door := newDoor(Door{MaxAuthFailures: c.MaxAuthFailures, TrustedProxies: c.TrustedProxies})
+	a.current.Store(&generation{c.Service, keys, door, ConfigStatus{Generation: 1, LoadedAt: a.now().UTC()}})
 	if err := a.register(); err != nil {
 		return nil, err
 	}
@@ -144,8 +147,7 @@ func (a *API) Drain() { a.draining.Store(true) }
 func (a *API) register() error {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	// The peer's address and nothing that a caller could write into a header.
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = func(r *http.Request) string { return a.current.Load().door.address(r) }
 	e.HTTPErrorHandler = a.handleError
 	e.Use(a.exchange, a.logged, a.recovered, refuseOptions)
 	known := operations()

@@ -27,7 +27,13 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 			if op.scope == public {
 				return next(c)
 			}
+			if err := refuseKeyInQuery(c.Request().URL.RawQuery); err != nil {
+				return err
+			}
 			if err := a.authenticate(c, x); err != nil {
+				return err
+			}
+			if err := a.limit(c, x); err != nil {
 				return err
 			}
 			if !x.caller.may(op.scope) {
@@ -52,10 +58,18 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 
 // authenticate sets the caller. All failures answer the same.
 func (a *API) authenticate(c echo.Context, x *exchange) error {
-	if x.caller = x.generation.keys.find(bearer(c.Request().Header["Authorization"])); x.caller != nil {
+	now := a.now()
+	switch k := x.generation.keys.find(bearer(c.Request().Header["Authorization"])); {
+	case k == nil:
+	case k.ended(now):
+		k.uses.afterEnd.Add(1)
+		x.ended = k
+	default:
+		k.uses.note(now)
+		x.caller = k
 		return nil
 	}
-	if wait := a.failures.count(c.RealIP()); wait > 0 {
+	if wait := a.failures.count(network(c.RealIP()), x.generation.door.failures()); wait > 0 {
 		return &normalize.Error{
 			Code: normalize.RateLimited, Outcome: normalize.NotSent,
 			Msg: "too many requests with an API key that is not valid", RetryAfter: wait,
@@ -82,21 +96,21 @@ const maxAddresses = 10_000
 
 // failures counts failed authentications by address, minute by minute.
 type failures struct {
-	limit int
-	now   func() time.Time
+	now func() time.Time
 
 	mu     sync.Mutex
 	minute time.Time
 	counts map[string]int
 }
 
-func newFailures(limit int, now func() time.Time) *failures {
-	return &failures{limit: limit, now: now, counts: map[string]int{}}
+func newFailures(now func() time.Time) *failures {
+	return &failures{now: now, counts: map[string]int{}}
 }
 
-// count adds a failure. It returns how long to wait if there were too many; else 0.
-func (f *failures) count(address string) time.Duration {
-	if f.limit < 0 {
+// count adds a failure. It returns how long to wait if there were more than limit in
+// this minute; else 0. A negative limit is none.
+func (f *failures) count(address string, limit int) time.Duration {
+	if limit < 0 {
 		return 0
 	}
 	now := f.now()
@@ -105,7 +119,7 @@ func (f *failures) count(address string) time.Duration {
 	if minute := now.Truncate(time.Minute); !minute.Equal(f.minute) || len(f.counts) >= maxAddresses {
 		f.minute, f.counts = minute, map[string]int{}
 	}
-	if f.counts[address]++; f.counts[address] <= f.limit {
+	if f.counts[address]++; f.counts[address] <= limit {
 		return 0
 	}
 	return f.minute.Add(time.Minute).Sub(now)

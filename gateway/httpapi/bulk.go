@@ -42,7 +42,7 @@ func (a *API) ImportInstruments(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	results := a.service(c).Import(c.Request().Context(), tenant(c), items)
+	results := a.service(c).Import(withAddress(c), tenant(c), items)
 	out := bulk(c, results, func(item *bulkItem, created gateway.Created) {
 		item.Status, item.Operation = createdStatus(created), created.Operation
 		item.Deduplicated, item.Replayed = created.Deduplicated, created.Replayed

@@ -270,3 +270,5 @@ func (f *fake) Undrain(_ context.Context, name, by string, in normalize.DrainInp
 }
 
 func (f *fake) Ready(context.Context) error { return f.called("") }
+
+func (f *fake) Admit(context.Context, string, string) gateway.Admission { return gateway.Admission{} }

@@ -13,6 +13,7 @@ import (
 type generation struct {
 	service service
 	keys    keyring
+	door    door
 	ConfigStatus
 }
 
@@ -35,12 +36,15 @@ type ConfigError struct {
 const maxConfigError = 4 << 10
 
 // Keyring finds API keys by their digest.
-type Keyring struct{ ring keyring }
+type Keyring struct {
+	ring keyring
+	Door Door // how those who have no key are met; the zero value has the defaults
+}
 
 // NewKeyring makes a keyring. It fails if a key is not valid.
 func NewKeyring(keys []APIKey) (Keyring, error) {
 	ring, err := newKeyring(keys)
-	return Keyring{ring}, err
+	return Keyring{ring: ring}, err
 }
 
 // Swap puts another configuration's service and keys in force. Requests that have
@@ -48,7 +52,7 @@ func NewKeyring(keys []APIKey) (Keyring, error) {
 func (a *API) Swap(s service, keys Keyring) ConfigStatus {
 	for {
 		was := a.current.Load()
-		next := &generation{s, keys.ring, ConfigStatus{Generation: was.Generation + 1, LoadedAt: a.now().UTC()}}
+		next := &generation{s, keys.ring.after(was.keys), newDoor(keys.Door), ConfigStatus{Generation: was.Generation + 1, LoadedAt: a.now().UTC()}}
 		if a.current.CompareAndSwap(was, next) {
 			return next.ConfigStatus
 		}

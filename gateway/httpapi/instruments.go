@@ -31,7 +31,7 @@ func (a *API) CreateInstrument(c echo.Context, _ CreateInstrumentParams) error {
 	if err != nil {
 		return err
 	}
-	created, err := a.service(c).Create(c.Request().Context(), tenant(c), in, key)
+	created, err := a.service(c).Create(withAddress(c), tenant(c), in, key)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // APIKey is one key of a tenant. A tenant may have several, so that they can be
@@ -18,7 +19,15 @@ type APIKey struct {
 	Name   string   // shown in logs
 	SHA256 [32]byte // of the whole key, as DigestAPIKey makes it
 	Scopes []Scope
+	// NotAfter is when the key ends by itself: from then on it is not valid. The zero
+	// time is never.
+	NotAfter time.Time
+
+	uses *keyUses // set by newKeyring
 }
+
+// ended reports whether the key's time is over.
+func (k *APIKey) ended(now time.Time) bool { return !k.NotAfter.IsZero() && !now.Before(k.NotAfter) }
 
 func (k *APIKey) may(s Scope) bool { return k != nil && slices.Contains(k.Scopes, s) }
 
@@ -94,6 +103,7 @@ func newKeyring(keys []APIKey) (keyring, error) {
 		if r.byDigest[k.SHA256] != nil {
 			return r, fmt.Errorf("httpapi: API key %q is configured twice", k.Name)
 		}
+		k.uses = &keyUses{}
 		r.byDigest[k.SHA256] = &k
 	}
 	return r, nil

@@ -60,6 +60,9 @@ func (a *API) fields(c echo.Context, x *exchange) []zap.Field {
 	if x.caller != nil {
 		f = append(f, zap.String("tenant", x.caller.Tenant), zap.String("api_key", x.caller.Name))
 	}
+	if x.ended != nil {
+		f = append(f, zap.String("tenant", x.ended.Tenant), zap.String("ended_api_key", x.ended.Name))
+	}
 	h := c.Response().Header()
 	add("instrument", x.instrumentID(c))
 	add("provider", h.Get("Gateway-Provider"))

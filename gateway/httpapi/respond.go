@@ -65,6 +65,7 @@ type exchange struct {
 	requestID  string
 	generation *generation // the configuration that the request is served under, to its end; nil until admitted
 	caller     *APIKey     // nil until authenticated
+	ended      *APIKey     // the key that was presented, if its time is over
 	operation  string      // the document's operationId; "" if no route matched
 	keyed      bool        // the operation takes an idempotency key
 	changes    bool        // the operation changes what exists, one thing at a time

@@ -14,11 +14,25 @@ import (
 // To close it closes both. What else the store can do, it can do.
 func Wrap(s gateway.Store, j *Journal) gateway.Store {
 	w := &journaled{Store: s, journal: j}
-	if forgetful, ok := s.(gateway.Forgetful); ok {
+	forgetful, forgets := s.(gateway.Forgetful)
+	buckets, limits := s.(gateway.Buckets)
+	switch {
+	case forgets && limits:
+		return struct {
+			gateway.Store
+			gateway.Forgetful
+			gateway.Buckets
+		}{w, forgetful, buckets}
+	case forgets:
 		return struct {
 			gateway.Store
 			gateway.Forgetful
 		}{w, forgetful}
+	case limits:
+		return struct {
+			gateway.Store
+			gateway.Buckets
+		}{w, buckets}
 	}
 	return w
 }

@@ -107,18 +107,19 @@ return changed
 // It is shorter than its hash, so it is always sent in full.
 const clockSource = `return redis.call('TIME')`
 
-type scripts struct{ cas, claim, release, index *redis.Script }
+type scripts struct{ cas, claim, release, index, draw, count *redis.Script }
 
 func newScripts() scripts {
 	return scripts{
 		cas: redis.NewScript(casSource), claim: redis.NewScript(claimSource),
 		release: redis.NewScript(releaseSource), index: redis.NewScript(indexSource),
+		draw: redis.NewScript(drawSource), count: redis.NewScript(countSource),
 	}
 }
 
 // load puts the scripts into one server's cache.
 func (s scripts) load(ctx context.Context, client redis.Scripter) error {
-	for _, script := range []*redis.Script{s.cas, s.claim, s.release, s.index} {
+	for _, script := range []*redis.Script{s.cas, s.claim, s.release, s.index, s.draw, s.count} {
 		if err := script.Load(ctx, client).Err(); err != nil {
 			return err
 		}
