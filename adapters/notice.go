@@ -20,8 +20,8 @@ type Notifier interface {
 	// webhook is too old, and with InvalidJSON if an authentic one cannot be read.
 	// Without a header and a body it only tells whether webhooks are configured.
 	Notices(header http.Header, body []byte, now time.Time) ([]Notice, error)
-	// NoticeNames tells how notices name what these references point to, if they do
-	// not name the place itself.
+	// NoticeNames tells how notices name what these references point to. References
+	// may hold the customer only.
 	NoticeNames(ref normalize.References) NoticeNames
 }
 
@@ -29,15 +29,17 @@ type Notifier interface {
 // every instrument of a card, or everything of a customer.
 type Notice struct {
 	ID         string               // equal for every delivery of the same event; "" if that cannot be told
-	References normalize.References // the instrument's place; nil if it is not named
 	Revision   int64                // of the instrument, in the same numbers as [Instrument].Version; 0 if it is not told
+	References normalize.References // enough to get the instrument, if it is named
 	NoticeNames
 }
 
-// NoticeNames are names that several instruments may share.
+// NoticeNames are what notices name things by, each written in one way only; "" what
+// they never name.
 type NoticeNames struct {
-	Card     string // of a card or account number
-	Customer string // of a customer
+	Instrument string
+	Card       string // a card or account number, of which there may be several instruments
+	Customer   string // everything that the customer has
 }
 
 // NotAuthentic is what a webhook is refused with, whatever is wrong with it: who forges

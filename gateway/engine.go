@@ -24,6 +24,7 @@ type engine struct {
 	recent     recent
 	drained    *drainBoard
 	backlog    atomic.Pointer[Backlog] // as the last sweep saw it; nil before the first
+	noticed    chan noticed            // what Reconcile need not wait for a sweep to see
 
 	reloading sync.Mutex              // one reload at a time: each is made from the one before
 	latest    atomic.Pointer[Service] // the generation in force
@@ -34,7 +35,7 @@ func newEngine(c Config) (*engine, error) {
 		return nil, errors.New("gateway: Store and Owner are required")
 	}
 	e := &engine{
-		store: bounded{c.Store}, owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, recent: newRecent(), drained: &drainBoard{},
+		store: bounded{c.Store}, owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, recent: newRecent(), drained: &drainBoard{}, noticed: make(chan noticed, maxNoticed),
 	}
 	e.forgetful, _ = c.Store.(Forgetful)
 	if e.now == nil {

@@ -78,7 +78,7 @@ func (a *Adapter) Notices(header http.Header, body []byte, _ time.Time) ([]adapt
 	case !validID(id):
 		return nil, adapters.UnreadableNotice()
 	}
-	n := adapters.Notice{References: normalize.References{refInstrument: id}}
+	n := adapters.Notice{References: normalize.References{refInstrument: id}, NoticeNames: adapters.NoticeNames{Instrument: id}}
 	if seen != nil && seen.Revision > 0 {
 		// One state of one instrument is one event. Without the revision, two changes
 		// look the same, and none is taken for a repetition.
@@ -102,5 +102,5 @@ func (a *Adapter) authentic(header http.Header) bool {
 
 // NoticeNames implements [adapters.Notifier].
 func (*Adapter) NoticeNames(ref normalize.References) adapters.NoticeNames {
-	return adapters.NoticeNames{Customer: ref[refCustomer]}
+	return adapters.NoticeNames{Instrument: ref[refInstrument], Customer: ref[refCustomer]}
 }
