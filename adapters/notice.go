@@ -52,7 +52,7 @@ func NotAuthentic() *normalize.Error {
 
 // NoWebhooks says that a provider has no webhooks configured.
 func NoWebhooks() *normalize.Error {
-	return &normalize.Error{Code: normalize.NotFound, Outcome: normalize.NotSent, Op: "notice", Msg: "there is no such resource"}
+	return &normalize.Error{Code: normalize.NotFound, Outcome: normalize.Rejected, Op: "notice", Msg: "there is no such resource"}
 }
 
 // UnreadableNotice says that an authentic webhook has not the form that it should have.
