@@ -70,6 +70,8 @@ type Server struct {
 	provider Provider
 	faulty   http.Handler
 
+	hooks hooks
+
 	mu        sync.Mutex
 	ledger    []Request // the last ones; up to twice as many as are kept
 	forgotten int
@@ -96,10 +98,11 @@ func (s *Server) State() State {
 	return State{Requests: append([]Request{}, s.ledger[old:]...), Forgotten: s.forgotten + old, Customers: customers, Instruments: instruments}
 }
 
-// Reset forgets the provider's state, the ledger and the faults.
+// Reset forgets the provider's state, the ledger, the faults and where webhooks go.
 func (s *Server) Reset() {
 	s.provider.Reset()
 	s.Faults.Clear()
+	s.hooks.clear()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ledger, s.forgotten = nil, 0
@@ -114,6 +117,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveFaults(w, r)
 	case "/_sandbox/seed":
 		s.serveSeed(w, r)
+	case "/_sandbox/webhooks":
+		s.serveWebhooks(w, r)
+	case "/_sandbox/change":
+		s.serveChange(w, r)
 	case "/_sandbox/reset":
 		if r.Method != http.MethodPost {
 			methodNotAllowed(w, "POST")
@@ -123,7 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		if strings.HasPrefix(r.URL.Path, "/_sandbox/") {
-			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults, /_sandbox/seed and /_sandbox/reset"})
+			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults, /_sandbox/seed, /_sandbox/webhooks, /_sandbox/change and /_sandbox/reset"})
 			return
 		}
 		s.serveLedgered(w, r)
@@ -137,6 +144,9 @@ func (s *Server) serveLedgered(w http.ResponseWriter, r *http.Request) {
 	sw := &statusWriter{ResponseWriter: w}
 	at := time.Now().UTC()
 	defer func() {
+		for _, c := range line.changed() {
+			s.tell(c)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if len(s.ledger) >= 2*maxLedger {
@@ -199,6 +209,13 @@ type lineKey struct{}
 type line struct {
 	mu        sync.Mutex
 	committed bool
+	changes   []Change
+}
+
+func (l *line) changed() []Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changes
 }
 
 func (l *line) isCommitted() bool {
