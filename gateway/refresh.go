@@ -252,6 +252,12 @@ func (y *syncing) refreshOne(ctx context.Context, cur stored, m Refresh) (stored
 		if f.drift.State == DriftAbsent && !f.drift.Repaired {
 			return cur, normalize.NotFound, nil // it may not show yet what it has just stored
 		}
+		if f.present() && f.token.Role == normalize.RolePrimary && len(f.drift.Differences) == 0 {
+			// As after a read: when it was seen, and in which of the provider's versions.
+			if next, err = y.foldPrimary(next, f, now); err != nil {
+				return cur, "", internalError("notice", err)
+			}
+		}
 	}
 	after, _, err := y.s.put(ctx, "notice", cur, next.lookedAt(m.Provider, m.Rev))
 	if err == nil {
