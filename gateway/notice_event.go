@@ -30,6 +30,9 @@ const (
 	// eventKept is how long an event is remembered; what is delivered later is refused
 	// for its age, where its provider dates what it signs.
 	eventKept = 72 * time.Hour
+	// eventLeft is for how long an event is left to who acts upon it: longer than a
+	// provider's call and what goes with it.
+	eventLeft = 15 * time.Second
 	// eventPoll is how often who waits for another gateway looks.
 	eventPoll = 50 * time.Millisecond
 )
@@ -56,7 +59,7 @@ func (s *Service) openEvent(ctx context.Context, p *Provider, id string) (cur st
 	for end := time.Now().Add(noticeBudget); ; {
 		now := s.clock.at(s.now())
 		if cur.version == 0 || !now.Before(cur.Until) {
-			next := event{Schema: schemaVersion, State: eventOpen, By: mine, Until: now.Add(s.lease)}
+			next := event{Schema: schemaVersion, State: eventOpen, By: mine, Until: now.Add(eventLeft)}
 			res, err := s.write(ctx, Write{Key: cur.entry, Expect: cur.version, Value: next.encode(), Nonce: nonce(), TTL: eventKept, Load: older})
 			if err != nil {
 				return cur, false, storeError("notice", err)

@@ -406,7 +406,9 @@ func TestWhatHappensDuringALook(t *testing.T) {
 func TestANoticeOfAMirror(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := listening(func(c *Config) { c.Routes = []Route{{Name: "all", Providers: []string{"alpha"}, Mirrors: []string{"beta"}}} })
+		w := listening(func(c *Config) {
+			c.Routes = []Route{{Name: "all", Providers: []string{"alpha"}, Mirrors: []string{"beta"}}}
+		})
 		ins := w.stores(t, acme, input("cus", card(visa)), "key").Instrument
 		time.Sleep(time.Minute)
 		w.reconciling(t)
