@@ -157,7 +157,7 @@ func (s *Service) unknownNoticed(ctx context.Context, p *Provider, n adapters.No
 		if unreachable(err) {
 			return notYet(err)
 		}
-		return nil //nolint:nilerr // there is no such instrument
+		return nil // there is no such instrument
 	}
 	owners, err := s.customersNamed(ctx, p, p.noticeNames(mergeReferences(n.References, ins.References)).Customer)
 	if err != nil {

@@ -95,7 +95,7 @@ func (a *Adapter) signed(header http.Header, body []byte, now time.Time) (id str
 	}
 	id, at := header.Get("Webhook-Id"), header.Get("Webhook-Timestamp")
 	seconds, err := strconv.ParseUint(at, 10, 40)
-	if err != nil || id == "" || !adapters.Fresh(time.Unix(int64(seconds), 0), now) { //nolint:gosec // 40 bits
+	if err != nil || id == "" || !adapters.Fresh(time.Unix(int64(seconds), 0), now) {
 		return "", false
 	}
 	for _, secret := range a.webhookSecrets {

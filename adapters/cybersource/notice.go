@@ -161,7 +161,7 @@ func parseSignature(values []string) (s webhookSignature, ok bool) {
 	if err != nil {
 		return s, false
 	}
-	s.time, s.at, s.keyID = given["t"], time.UnixMilli(int64(ms)), given["keyId"] //nolint:gosec // 53 bits
+	s.time, s.at, s.keyID = given["t"], time.UnixMilli(int64(ms)), given["keyId"]
 	s.sum, err = base64.StdEncoding.DecodeString(given["sig"])
 	return s, err == nil && len(s.sum) == sha256.Size
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -173,9 +174,7 @@ func deliver(conf Webhooks, hook Webhook) bool {
 	if err != nil {
 		return false
 	}
-	for name, values := range hook.Header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, hook.Header)
 	for name, value := range conf.Headers {
 		req.Header.Set(name, value)
 	}
