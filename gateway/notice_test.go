@@ -401,6 +401,29 @@ func TestWhatHappensDuringALook(t *testing.T) {
 	}
 }
 
+// The mark of a customer counts notices, since what a list showed may be older than the
+// last of them though nobody changed the record that has the mark meanwhile.
+func TestANoticeOfACustomerDuringALook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, _, ref := heardOne(t)
+		w.reconciling(t)
+		goes := make(chan struct{})
+		w.a.will("list", step{blocks: goes})
+		of := func(id string) adapters.Notice {
+			return adapters.Notice{ID: id, NoticeNames: adapters.NoticeNames{Customer: ref["customer"]}}
+		}
+		before := w.a.count("list")
+		w.heard(t, of("first"))
+		synctest.Wait()
+		w.heard(t, of("second"))
+		close(goes)
+		time.Sleep(time.Second)
+		require.Equal(t, before+2, w.a.count("list"))
+		w.unmarked(t)
+	})
+}
+
 // A mirror's provider tells of the mirror: what differs there is made what the
 // instrument is, as a comparison does it.
 func TestANoticeOfAMirror(t *testing.T) {
