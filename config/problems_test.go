@@ -35,7 +35,7 @@ func TestProblems(t *testing.T) {
 		},
 		"an unknown key of an adapter": {
 			"merchant_id: testmerchant", "merchant_id: testmerchant\n      region: us",
-			"testdata/f.yaml:29: providers[0].config.region: unknown key; the keys here are base_url, currency, key_id, merchant_id, portfolio_id, profile_id, shared_secret",
+			"testdata/f.yaml:29: providers[0].config.region: unknown key; the keys here are base_url, currency, key_id, merchant_id, portfolio_id, profile_id, shared_secret, webhook_keys",
 		},
 		"a duplicate key": {"lease: 45s", "lease: 45s\nlease: 30s", "testdata/f.yaml:47: lease: is there twice, first on line 46: remove one"},
 		"not YAML":        {"lease: 45s", "lease: [45s", "testdata/f.yaml:46: is not YAML: did not find expected ',' or ']'"},

@@ -28,44 +28,74 @@ type providerType struct {
 	fields []field
 }
 
-// secret reports whether a key is a credential.
+// secret reports whether a key is a credential, or holds some.
 func (t providerType) secret(key string) bool {
-	return slices.ContainsFunc(t.fields, func(f field) bool { return f.secret && f.name == key })
+	return slices.ContainsFunc(t.fields, func(f field) bool { return f.name == key && f.holdsSecret() })
 }
 
-// field is one key of an adapter's Config.
+// field is one key of an adapter's Config: text, a number, true or false, a credential,
+// or a list of these or of mappings.
 type field struct {
 	name   string
-	secret bool
+	list   bool
+	secret bool    // its value, or each of the list, is a credential
+	fields []field // of each mapping in the list
 	schema map[string]any
+}
+
+func (f field) holdsSecret() bool {
+	return f.secret || slices.ContainsFunc(f.fields, field.holdsSecret)
 }
 
 // typeOf reads the keys off the adapter's Config, so that the file's schema
 // follows it without a second list.
 func typeOf[C adapters.Config]() providerType {
-	t := providerType{decode: func(b []byte) (adapters.Config, error) {
+	return providerType{fields: fieldsOf(reflect.TypeFor[C]()), decode: func(b []byte) (adapters.Config, error) {
 		var c C
 		err := json.Unmarshal(b, &c)
 		return c, err
 	}}
-	for f := range reflect.TypeFor[C]().Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "" || name == "-" {
-			continue
-		}
-		secret := f.Type == reflect.TypeFor[normalize.Secret]()
-		t.fields = append(t.fields, field{name: name, secret: secret, schema: fieldSchema(f.Type.Kind(), secret)})
-	}
-	return t
 }
 
-func fieldSchema(kind reflect.Kind, secret bool) map[string]any {
+func fieldsOf(t reflect.Type) []field {
+	var out []field
+	for f := range t.Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			out = append(out, fieldOf(name, f.Type))
+		}
+	}
+	return out
+}
+
+func fieldOf(name string, t reflect.Type) field {
 	switch {
-	case secret:
-		return map[string]any{"$ref": "#/$defs/secret"}
-	case kind == reflect.Bool:
+	case t == reflect.TypeFor[normalize.Secret]():
+		return field{name: name, secret: true, schema: map[string]any{"$ref": "#/$defs/secret"}}
+	case t.Kind() == reflect.Slice:
+		item := fieldOf(name, t.Elem())
+		return field{
+			name: name, list: true, secret: item.secret, fields: item.fields,
+			schema: map[string]any{"type": "array", "items": item.schema, "description": "a list"},
+		}
+	case t.Kind() == reflect.Struct:
+		fields := fieldsOf(t)
+		keys, names := map[string]any{}, make([]any, len(fields))
+		for i, f := range fields {
+			keys[f.name], names[i] = f.schema, f.name
+		}
+		return field{name: name, fields: fields, schema: map[string]any{
+			"type": "object", "additionalProperties": false, "properties": keys, "required": names,
+		}}
+	default:
+		return field{name: name, schema: plainSchema(t.Kind())}
+	}
+}
+
+func plainSchema(kind reflect.Kind) map[string]any {
+	switch kind {
+	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
-	case kind == reflect.Int:
+	case reflect.Int:
 		return map[string]any{"type": "integer"}
 	default:
 		return map[string]any{"type": "string"}

@@ -95,20 +95,7 @@ func (r *resolver) provider(p *Provider, where path, literals bool) {
 	if !known || p.Config == nil {
 		return // the schema has said so
 	}
-	resolved := maps.Clone(p.Config)
-	for _, f := range typ.fields {
-		ref, written := p.Config[f.name].(string)
-		if !f.secret || !written {
-			continue
-		}
-		value, ok := r.value(where.with(f.name), ref, literals)
-		if !ok {
-			delete(resolved, f.name)
-			continue
-		}
-		resolved[f.name] = value.Reveal()
-		p.Config[f.name] = shown(ref, false)
-	}
+	resolved := r.credentials(typ.fields, p.Config, where, literals)
 	text, err := json.Marshal(resolved)
 	if err == nil {
 		p.Adapter, err = typ.decode(text)
@@ -123,6 +110,52 @@ func (r *resolver) provider(p *Provider, where path, literals bool) {
 			continue
 		}
 		r.problems.add(where.with(key), "%s", text)
+	}
+}
+
+// credentials returns a mapping with the references in it resolved, and leaves in the
+// mapping itself what may be shown.
+func (r *resolver) credentials(fields []field, written map[string]any, where path, literals bool) map[string]any {
+	resolved := maps.Clone(written)
+	for _, f := range fields {
+		value, found := written[f.name]
+		if !found || !f.holdsSecret() {
+			continue
+		}
+		here := where.with(f.name)
+		list, isList := value.([]any)
+		if !f.list || !isList {
+			delete(resolved, f.name)
+			if v, ok := r.credential(f, &value, here, literals); ok {
+				resolved[f.name], written[f.name] = v, value
+			}
+			continue
+		}
+		values := []any{}
+		for i := range list {
+			if v, ok := r.credential(f, &list[i], here.with(i), literals); ok {
+				values = append(values, v)
+			}
+		}
+		resolved[f.name] = values
+	}
+	return resolved
+}
+
+// credential resolves one value, and leaves in it what may be shown. Of a wrong type it
+// is nothing: the schema has said so.
+func (r *resolver) credential(f field, value *any, where path, literals bool) (any, bool) {
+	switch v := (*value).(type) {
+	case map[string]any:
+		return r.credentials(f.fields, v, where, literals), true
+	case string:
+		secret, ok := r.value(where, v, literals)
+		if ok {
+			*value = shown(v, false)
+		}
+		return secret.Reveal(), ok && f.secret
+	default:
+		return nil, false
 	}
 }
 

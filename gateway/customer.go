@@ -21,7 +21,8 @@ type customer struct {
 	// Also are further references at providers: made while the store had lost this entry,
 	// or the owners of adopted instruments. What is stored under them is this customer's, too.
 	Also      map[string][]string `json:"also,omitempty"`
-	Skew      uint64              `json:"skew,omitempty"` // how far a restore set the store's version ahead of the entry's own
+	Named     []string            `json:"named,omitempty"` // indexes by which notices find the customer; they only grow
+	Skew      uint64              `json:"skew,omitempty"`  // how far a restore set the store's version ahead of the entry's own
 	CreatedAt time.Time           `json:"created_at"`
 	UpdatedAt time.Time           `json:"updated_at"`
 }
@@ -96,8 +97,9 @@ func (s *Service) changeCustomer(ctx context.Context, op string, cur storedCusto
 		if next.UpdatedAt = now; next.CreatedAt.IsZero() {
 			next.CreatedAt = now
 		}
+		next.Named = s.customerNamed(next)
 		res, err := s.write(ctx, Write{
-			Key: customerEntryKey(cur.Tenant, cur.ID), Expect: cur.version, Value: s.encodeCustomer(next), Nonce: nonce(),
+			Key: customerEntryKey(cur.Tenant, cur.ID), Expect: cur.version, Value: s.encodeCustomer(next), Nonce: nonce(), Add: next.members(),
 		})
 		if err != nil {
 			return cur, storeError(op, err)

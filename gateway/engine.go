@@ -27,6 +27,7 @@ type engine struct {
 	sealer     atomic.Pointer[Sealer] // of the newest generation: all seal under its first key
 	drained    *drainBoard
 	backlog    atomic.Pointer[Backlog] // as the last sweep saw it; nil before the first
+	noticed    chan noticed            // what Reconcile need not wait for a sweep to see
 
 	rotating         rotating
 	unreadable       atomic.Int64 // stored values that did not open
@@ -42,6 +43,7 @@ func newEngine(c Config) (*engine, error) {
 	}
 	e := &engine{
 		owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, observer: c.Observer, recent: newRecent(), drained: &drainBoard{},
+		noticed: make(chan noticed, maxNoticed),
 	}
 	if e.observer == nil {
 		e.observer = unobserved{}

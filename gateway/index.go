@@ -85,7 +85,7 @@ func (r Record) members() []Member {
 	if r.unfinished() {
 		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), r.ID})
 	}
-	if r.unfinished() || len(r.Late) > 0 || r.Doubt != nil || r.toStep() {
+	if r.waits() || len(r.Refresh) > 0 {
 		out = append(out, Member{indexDue, member(timeKey(r.due()), r.ID)})
 	}
 	if r.loose() {
@@ -99,6 +99,9 @@ func (r Record) members() []Member {
 	}
 	if !r.live() {
 		return out
+	}
+	for _, index := range r.Named {
+		out = append(out, Member{index, r.ID})
 	}
 	created := member(timeKey(r.CreatedAt), r.ID)
 	out = append(out, Member{indexByCustomer(r.Tenant, r.CustomerID), created})

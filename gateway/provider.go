@@ -30,6 +30,7 @@ type Provider struct {
 	budget   budget  // of creates that come from another provider
 	share    share   // of the reconciler
 	syncs    share   // of comparisons that somebody asked for
+	notices  share   // of looks at what the provider gave notice of
 }
 
 // withDefaults fills in what was left out.
@@ -49,7 +50,7 @@ func newProvider(c ProviderConfig, lookUpsPerSecond float64, observer Observer, 
 	c = c.withDefaults()
 	p := &Provider{
 		name: c.Name, adapter: c.Adapter, made: c, timeout: c.Timeout, observer: observer,
-		budget: newBudget(c.RetryBudget), share: newShare(lookUpsPerSecond), syncs: newShare(lookUpsPerSecond),
+		budget: newBudget(c.RetryBudget), share: newShare(lookUpsPerSecond), syncs: newShare(lookUpsPerSecond), notices: newShare(lookUpsPerSecond),
 	}
 	if a, ok := c.Adapter.(adapters.Prober); ok {
 		p.prober = newProber(a, c.Timeout)

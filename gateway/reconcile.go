@@ -32,6 +32,9 @@ func (s *Service) Reconcile(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case n := <-s.noticed:
+			now := s.latest.Load()
+			work.Go(func() { now.refreshNoticed(ctx, n) })
 		case <-t.C:
 			now := s.latest.Load()
 			if now.reconcileEvery != every {
@@ -91,10 +94,7 @@ func (s *Service) workOn(ctx context.Context, work *sync.WaitGroup, rec stored, 
 		s.dropMember(ctx, rec, found)
 		return
 	}
-	share := &s.noShare
-	if p := s.providers[rec.settledAt()]; p != nil {
-		share = &p.share
-	}
+	share := s.shareFor(rec.Record)
 	if !share.take(rec.ID) {
 		return
 	}
@@ -136,6 +136,9 @@ func (s *Service) dropMember(ctx context.Context, rec stored, m Member) {
 // somebody else has its lease, as it was.
 func (s *Service) settle(ctx context.Context, cur stored) (stored, error) {
 	now := s.clock.at(s.now())
+	if m, due := cur.toRefresh(now); due {
+		return s.refreshTaken(ctx, cur, m)
+	}
 	if len(cur.Late) > 0 && cur.State == StateCompleted {
 		return s.dropOrphans(ctx, cur)
 	}

@@ -43,6 +43,7 @@ func (s *Service) Reload(c Config) (*Service, error) {
 	for _, p := range next.providers {
 		p.share.adjust(next.reconcileRate)
 		p.syncs.adjust(next.reconcileRate)
+		p.notices.adjust(next.reconcileRate)
 	}
 	return next, nil
 }

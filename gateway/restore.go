@@ -137,8 +137,10 @@ func (r restoring) overCustomer(key string, have Entry) (w Write, none stored, c
 	next, changed := mergedCustomer(cur, *r.customer)
 	w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: next.version, Nonce: nonce()}
 	if have.Version > 0 {
+		next.Named = slices.Compact(slices.Sorted(slices.Values(slices.Concat(cur.Named, r.customer.Named))))
 		w.Value = r.sealer.encodeCustomer(next.customer)
 	}
+	w.Add = next.members()
 	return w, none, changed, err
 }
 

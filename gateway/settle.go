@@ -230,8 +230,25 @@ func (r Record) doubted(d Doubt, due time.Time) Record {
 	return r
 }
 
+// waits reports whether something is to be done about the record, notices aside.
+func (r Record) waits() bool {
+	return r.unfinished() || len(r.Late) > 0 || r.Doubt != nil || r.toStep()
+}
+
 // due is when the reconciler must look at the record.
 func (r Record) due() time.Time {
+	next := r.refreshDue()
+	if !r.waits() && !next.IsZero() {
+		return next
+	}
+	if due := r.dueBySelf(); next.IsZero() || due.Before(next) {
+		return due
+	}
+	return next
+}
+
+// dueBySelf is due without what providers gave notice of.
+func (r Record) dueBySelf() time.Time {
 	due := r.DueAt
 	if due.IsZero() {
 		due = r.UpdatedAt

@@ -23,6 +23,7 @@ var errChanged = errors.New("the record was changed by another request")
 // between them, in one round trip. On errChanged the result holds the record as
 // the other writer left it.
 func (s *Service) put(ctx context.Context, op string, cur stored, next Record, load ...string) (stored, Written, error) {
+	next.Named = s.named(next)
 	var before []Member
 	if cur.version > 0 {
 		before = cur.members()

@@ -22,6 +22,7 @@ const (
 
 	InvalidAPIKey     Code = "invalid_api_key"
 	InsufficientScope Code = "insufficient_scope"
+	InvalidWebhook    Code = "invalid_webhook"
 
 	NotFound          Code = "not_found"
 	MethodNotAllowed  Code = "method_not_allowed"
@@ -71,7 +72,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		InvalidJSON, DuplicateMember, UnknownMember, IdempotencyKeyMissing, IdempotencyKeyInvalid, InvalidCursor,
-		InvalidAPIKey, InsufficientScope, NotFound, MethodNotAllowed, InstrumentDeleted,
+		InvalidAPIKey, InvalidWebhook, InsufficientScope, NotFound, MethodNotAllowed, InstrumentDeleted,
 		IdempotencyKeyInUse, DefaultInstrumentInUse, InvalidState, Conflict,
 		VersionMismatch, BodyTooLarge, UnsupportedMediaType,
 		MissingField, InvalidField, OutOfRange, RawCardNotAccepted, PANInUnexpectedField, UnsupportedSource,

@@ -6,6 +6,7 @@ package adaptertest
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/adapters/standin"
@@ -52,8 +53,21 @@ type Harness struct {
 	// DedupesCreate says that storing the same card for the same customer again
 	// answers with the instrument that was there.
 	DedupesCreate bool
+	// Webhooks says how the provider's webhooks are made, if it sends any.
+	Webhooks *Webhooks
 	// LimitsBeforeExecution says that the provider documents that a 429 is not executed.
 	LimitsBeforeExecution bool
+}
+
+// Webhooks are a provider's webhooks, as its stand-in makes them.
+type Webhooks struct {
+	// Open opens the adapter with webhooks configured. The other ways open it without.
+	Open func(tb testing.TB) adapters.Adapter
+	// Make makes a webhook about an instrument, as Open's configuration expects it.
+	Make func(tb testing.TB, ins adapters.Instrument, at time.Time) (http.Header, []byte)
+	// Covers is what of the body the signature covers; nil if nothing is signed, and the
+	// webhook has no time.
+	Covers func(body []byte) []byte
 }
 
 // New makes a harness.

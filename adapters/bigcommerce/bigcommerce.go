@@ -43,6 +43,10 @@ var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._~=-]{0,127}$`)
 type Adapter struct {
 	client rest.Client
 	now    func() time.Time
+
+	producer       string // how webhooks name the store
+	webhookSecrets []normalize.Secret
+	webhookHeaders []rest.WebhookHeader
 }
 
 var (

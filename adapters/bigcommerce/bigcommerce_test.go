@@ -57,6 +57,7 @@ func newHarness(testing.TB) adaptertest.Harness {
 		Secrets:               []string{bigcommercetest.DefaultAccessToken, "another-token"},
 		HiddenReferences:      []string{"payment_method_id", "vault_customer"},
 		ReadsByList:           true,
+		Webhooks:              webhooks(),
 		LimitsBeforeExecution: true, // "rejected before processing": the rate limit pages
 	}
 }

@@ -29,6 +29,13 @@ type Config struct {
 	// scopes store_stored_payment_instruments and store_v2_customers_read_only,
 	// and store_payments_methods_read for PaymentMethods.
 	AccessToken normalize.Secret `json:"access_token"`
+	// WebhookSecrets are client secrets of API accounts, which sign the webhooks that
+	// their accounts made: two while an account is replaced. If there are any, a webhook
+	// must be signed with one of them.
+	WebhookSecrets []normalize.Secret `json:"webhook_secrets"`
+	// WebhookHeaders are headers that a webhook was made with, of which it must have one
+	// as well, if any are named. With neither, webhooks are not taken.
+	WebhookHeaders []rest.WebhookHeader `json:"webhook_headers"`
 }
 
 var _ adapters.Config = Config{}
@@ -49,7 +56,7 @@ func (c Config) Validate() []string {
 	case strings.ContainsFunc(token, notVisibleASCII):
 		problems = append(problems, "access_token: must be visible ASCII characters only")
 	}
-	return problems
+	return append(problems, c.webhookProblems()...)
 }
 
 func notVisibleASCII(r rune) bool { return r <= ' ' || r > '~' }
@@ -83,7 +90,7 @@ func (c Config) Open(env adapters.Env) (adapters.Adapter, error) {
 		now = time.Now
 	}
 	token := c.AccessToken
-	return &Adapter{now: now, client: rest.Client{
+	return &Adapter{now: now, producer: "stores/" + c.StoreHash, webhookSecrets: c.WebhookSecrets, webhookHeaders: c.WebhookHeaders, client: rest.Client{
 		HTTP: env.HTTP,
 		Base: base,
 		Authorize: func(req *http.Request, _ []byte) error {

@@ -24,6 +24,9 @@ type Config struct {
 	ProfileID    string           `json:"profile_id"`    // UUID of a TMS profile; "" uses the merchant's own vault
 	PortfolioID  string           `json:"portfolio_id"`  // only with a meta key: the portfolio that the key belongs to
 	Currency     string           `json:"currency"`      // ISO 4217, of the zero-amount authorizations and bank accounts; default USD
+	// WebhookKeys are the shared secrets that notices are signed with, each with the id
+	// that the signature names: two while one is replaced. Without any, notices are not taken.
+	WebhookKeys []WebhookKey `json:"webhook_keys"`
 }
 
 var _ adapters.Config = Config{}
@@ -49,7 +52,7 @@ func (c Config) Validate() []string {
 	check(c.ProfileID == "" || profilePattern.MatchString(c.ProfileID), "profile_id: must be a UUID of 36 characters")
 	check(c.PortfolioID == "" || merchantPattern.MatchString(c.PortfolioID), "portfolio_id: must be 1 to 64 of A-Z a-z 0-9 . _ -")
 	check(c.Currency == "" || normalize.ValidCurrency(c.Currency), "currency: must be an ISO 4217 code in upper case")
-	return problems
+	return append(problems, webhookProblems(c.WebhookKeys)...)
 }
 
 func validBaseURL(s string) bool {
@@ -103,7 +106,12 @@ func (c Config) Open(env adapters.Env) (adapters.Adapter, error) {
 	if c.PortfolioID != "" {
 		s.signedID = c.PortfolioID
 	}
+	hooks, err := webhookMACs(c.WebhookKeys)
+	if err != nil {
+		return nil, misconfigured("webhook_keys: " + err.Error())
+	}
 	return &Adapter{
+		webhooks:  hooks,
 		client:    &rest.Client{HTTP: env.HTTP, Base: base, Authorize: s.authorize},
 		vault:     vault(c),
 		profileID: c.ProfileID,

@@ -23,6 +23,7 @@ type Adapter struct {
 	profileID string // "" for the merchant's own vault
 	currency  string // ISO 4217
 	now       func() time.Time
+	webhooks  map[string]func(string) []byte // what signs notices, by key id
 }
 
 var (

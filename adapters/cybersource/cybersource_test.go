@@ -60,6 +60,7 @@ func newHarness(tb testing.TB) adaptertest.Harness {
 		CreatePath:   "/tms/v2/customers/*/payment-instruments",
 		ErrorBody:    errorBody,
 		Odd:          odd,
+		Webhooks:     webhooks(cybersourcetest.SignsMember),
 		Secrets: []string{
 			cybersourcetest.DefaultSharedSecret, "unit-test-shared-secret-32bytes!",
 			"d3Jvbmctc2VjcmV0LXdyb25nLXNlY3JldC13cm9uZyE=", "wrong-secret-wrong-secret-wrong!",

@@ -3,6 +3,7 @@ package rebilly
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,12 @@ type Config struct {
 	// OrganizationHeader names the organization in the header Organization-Id,
 	// as Rebilly's API did until 2021, and not in the path.
 	OrganizationHeader bool `json:"organization_header"`
+	// WebhookCredentials are what Rebilly's webhooks authenticate with: two while one is
+	// replaced. A webhook must have one of them.
+	WebhookCredentials []WebhookCredential `json:"webhook_credentials"`
+	// WebhookHeaders are headers of a webhook's own, of which it must have one as well,
+	// if any are named. With neither, webhooks are not taken: they carry no signature.
+	WebhookHeaders []rest.WebhookHeader `json:"webhook_headers"`
 }
 
 var _ adapters.Config = Config{}
@@ -49,7 +56,7 @@ func (c Config) Validate() []string {
 	if c.OrganizationHeader && c.OrganizationID == "" {
 		problems = append(problems, "organization_header needs an organization_id")
 	}
-	return append(problems, c.keyProblems(base)...)
+	return slices.Concat(problems, c.keyProblems(base), c.webhookProblems())
 }
 
 // keyProblems checks the key's form, "type_environment_payload" [DOC], and that
@@ -101,7 +108,7 @@ func (c Config) Open(env adapters.Env) (adapters.Adapter, error) {
 	if now == nil {
 		now = time.Now
 	}
-	a := &Adapter{now: now}
+	a := &Adapter{now: now, webhookCredentials: c.WebhookCredentials, webhookHeaders: c.WebhookHeaders}
 	a.client = rest.Client{HTTP: env.HTTP, Base: base, Authorize: func(req *http.Request, _ []byte) error {
 		req.Header.Set("REB-APIKEY", c.APIKey.Reveal())
 		if c.OrganizationHeader {

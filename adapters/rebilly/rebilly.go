@@ -18,6 +18,9 @@ import (
 type Adapter struct {
 	client rest.Client
 	now    func() time.Time
+
+	webhookCredentials []WebhookCredential
+	webhookHeaders     []rest.WebhookHeader
 }
 
 var (

@@ -96,7 +96,8 @@ func harness(tb testing.TB, o rebillytest.Options, conf rebilly.Config) adaptert
 		return a
 	}
 	return adaptertest.Harness{
-		Standin: s,
+		Standin:  s,
+		Webhooks: webhooks(),
 		Open: func(tb testing.TB, base string) adapters.Adapter {
 			tb.Helper()
 			return open(tb, conf, base, adapters.NewHTTPClient(adapters.ClientOptions{}))

@@ -70,6 +70,8 @@ type Server struct {
 	provider Provider
 	faulty   http.Handler
 
+	hooks hooks
+
 	mu        sync.Mutex
 	ledger    []*line // the last ones; up to twice as many as are kept
 	forgotten int
@@ -100,10 +102,11 @@ func (s *Server) State() State {
 	return State{Requests: requests, Forgotten: s.forgotten + old, Customers: customers, Instruments: instruments}
 }
 
-// Reset forgets the provider's state, the ledger and the faults.
+// Reset forgets the provider's state, the ledger, the faults and where webhooks go.
 func (s *Server) Reset() {
 	s.provider.Reset()
 	s.Faults.Clear()
+	s.hooks.clear()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ledger, s.forgotten = nil, 0
@@ -120,6 +123,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveSeed(w, r)
 	case "/_sandbox/secrets":
 		s.serveSecrets(w, r)
+	case "/_sandbox/webhooks":
+		s.serveWebhooks(w, r)
+	case "/_sandbox/change":
+		s.serveChange(w, r)
 	case "/_sandbox/reset":
 		if r.Method != http.MethodPost {
 			methodNotAllowed(w, "POST")
@@ -129,7 +136,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		if strings.HasPrefix(r.URL.Path, "/_sandbox/") {
-			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults, /_sandbox/seed, /_sandbox/secrets and /_sandbox/reset"})
+			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is /_sandbox/state, /_sandbox/faults, /_sandbox/seed, /_sandbox/secrets, /_sandbox/webhooks, /_sandbox/change and /_sandbox/reset"})
 			return
 		}
 		s.serveLedgered(w, r)
@@ -141,6 +148,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveLedgered(w http.ResponseWriter, r *http.Request) {
 	l := &line{request: Request{Method: r.Method, Path: r.URL.Path, At: time.Now().UTC()}}
 	s.enter(l)
+	defer func() {
+		for _, c := range l.changed() {
+			s.tell(c)
+		}
+	}()
 	s.faulty.ServeHTTP(&statusWriter{w, l}, r.WithContext(context.WithValue(r.Context(), lineKey{}, l)))
 }
 
@@ -204,6 +216,13 @@ type lineKey struct{}
 type line struct {
 	mu      sync.Mutex
 	request Request
+	changes []Change
+}
+
+func (l *line) changed() []Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changes
 }
 
 func (l *line) now() Request {

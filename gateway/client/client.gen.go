@@ -83,6 +83,7 @@ const (
 	CodeInvalidField              Code = "invalid_field"
 	CodeInvalidJSON               Code = "invalid_json"
 	CodeInvalidState              Code = "invalid_state"
+	CodeInvalidWebhook            Code = "invalid_webhook"
 	CodeMethodNotAllowed          Code = "method_not_allowed"
 	CodeMissingField              Code = "missing_field"
 	CodeNoEligibleProvider        Code = "no_eligible_provider"

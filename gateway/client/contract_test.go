@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -61,6 +62,10 @@ func (m *memory) List(context.Context, string, gateway.ListInput) (gateway.Instr
 func (m *memory) ListCustomer(context.Context, string, string, int, string) (gateway.CustomerPage, error) {
 	return gateway.CustomerPage{InstrumentPage: gateway.InstrumentPage{Data: []normalize.Instrument{m.instrument()}}}, nil
 }
+
+func (m *memory) TakesNotices(string) error { return nil }
+
+func (m *memory) Notice(context.Context, string, http.Header, []byte) error { return nil }
 
 func (m *memory) ProviderTokens(context.Context, string, string) ([]normalize.ProviderToken, error) {
 	return []normalize.ProviderToken{{Provider: "rebilly-main", Role: normalize.RolePrimary, Status: normalize.StatusActive}}, nil

@@ -336,6 +336,12 @@ type ServerInterface interface {
 	// SyncInstruments Compare instruments with what their providers have
 	// (POST /v1/sync)
 	SyncInstruments(ctx echo.Context) error
+	// CheckWebhook Whether a provider's webhooks are taken here
+	// (GET /v1/webhooks/{provider_name})
+	CheckWebhook(ctx echo.Context, providerName string) error
+	// ReceiveWebhook Take a provider's webhook
+	// (POST /v1/webhooks/{provider_name})
+	ReceiveWebhook(ctx echo.Context, providerName string) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1130,6 +1136,38 @@ func (w *ServerInterfaceWrapper) SyncInstruments(ctx echo.Context) error {
 	return err
 }
 
+// CheckWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider_name" -------------
+	var providerName string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider_name", ctx.Param("provider_name"), &providerName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider_name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckWebhook(ctx, providerName)
+	return err
+}
+
+// ReceiveWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) ReceiveWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider_name" -------------
+	var providerName string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider_name", ctx.Param("provider_name"), &providerName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider_name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReceiveWebhook(ctx, providerName)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1208,5 +1246,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/providers/:provider_name/undrain", wrapper.UndrainProvider, options.OperationMiddlewares["undrainProvider"]...)
 	router.POST(options.BaseURL+"/v1/routes/explain", wrapper.ExplainRoutes, options.OperationMiddlewares["explainRoutes"]...)
 	router.POST(options.BaseURL+"/v1/sync", wrapper.SyncInstruments, options.OperationMiddlewares["syncInstruments"]...)
+	router.GET(options.BaseURL+"/v1/webhooks/:provider_name", wrapper.CheckWebhook, options.OperationMiddlewares["checkWebhook"]...)
+	router.POST(options.BaseURL+"/v1/webhooks/:provider_name", wrapper.ReceiveWebhook, options.OperationMiddlewares["receiveWebhook"]...)
 
 }

@@ -42,6 +42,8 @@ type service interface {
 	Undrain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
 	Provider(name string) (gateway.ProviderStatus, error)
 	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
+	TakesNotices(provider string) error
+	Notice(ctx context.Context, provider string, header http.Header, body []byte) error
 	Ready(ctx context.Context) error
 	Admit(ctx context.Context, tenant, apiKey string) gateway.Admission
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/polyvault/polyvault/adapters"
@@ -37,6 +38,23 @@ type fake struct {
 	operations gateway.ListOperationsInput
 	resolve    gateway.ResolveInput
 	sync       gateway.SyncInput
+	noticed    []byte // the webhook's body
+}
+
+// TakesNotices knows one provider with webhooks.
+func (f *fake) TakesNotices(provider string) error {
+	if provider != "rebilly-main" {
+		return adapters.NoWebhooks()
+	}
+	return nil
+}
+
+func (f *fake) Notice(_ context.Context, provider string, _ http.Header, body []byte) error {
+	f.id, f.noticed = provider, body
+	if f.panics != nil {
+		panic(f.panics)
+	}
+	return f.err
 }
 
 func exampleTime() time.Time { return time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC) }

@@ -137,8 +137,12 @@ func (a *API) handleError(err error, c echo.Context) {
 	if seconds := retryAfter(e); seconds > 0 {
 		h.Set("Retry-After", strconv.Itoa(seconds))
 	}
-	if e.Code == normalize.InvalidAPIKey {
+	switch e.Code {
+	case normalize.InvalidAPIKey:
 		h.Set("WWW-Authenticate", `Bearer realm="polyvault"`)
+	case normalize.InvalidWebhook:
+		h.Set("WWW-Authenticate", `Basic realm="polyvault webhooks"`)
+	default:
 	}
 	p := newProblem(err, x.requestID, x.keyed)
 	writeJSON(c, p.Status, "application/problem+json", p)

@@ -70,6 +70,8 @@ func operations() map[string]operation {
 		"listProviders":           {scope: ProvidersRead},
 		"getProvider":             {scope: ProvidersRead},
 		"explainRoutes":           {scope: RoutesRead},
+		"receiveWebhook":          {scope: public},
+		"checkWebhook":            {scope: public},
 		"getDocument":             {scope: public},
 		"getDocs":                 {scope: public},
 		"getDocsAsset":            {scope: public},

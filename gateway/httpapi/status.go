@@ -33,6 +33,7 @@ func clientKinds() map[normalize.Code]problemKind {
 		normalize.InvalidCursor:         {http.StatusBadRequest, "The cursor is not valid"},
 
 		normalize.InvalidAPIKey:     {http.StatusUnauthorized, "The API key is not valid"},
+		normalize.InvalidWebhook:    {http.StatusUnauthorized, "The webhook is not authentic"},
 		normalize.InsufficientScope: {http.StatusForbidden, "The API key lacks a scope"},
 		normalize.NotFound:          {http.StatusNotFound, "There is no such resource"},
 		normalize.MethodNotAllowed:  {http.StatusMethodNotAllowed, "The method is not allowed"},

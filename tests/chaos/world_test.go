@@ -111,6 +111,7 @@ type settings struct {
 	admin  string            // admin_listen
 	lease  string            // default 3s
 	more   string            // further sections, in YAML
+	hooks  map[string]string // provider -> further keys of its config, each after a comma
 }
 
 func (w *world) newGateway(t *testing.T) *gateway {
@@ -156,21 +157,22 @@ providers:
   - name: cybersource-us
     type: cybersource
     %s
-    config: {base_url: %q, merchant_id: testmerchant, key_id: "08c94330-f618-42a3-b09d-e1e43be5efda", shared_secret: env:CHAOS_CYBERSOURCE_SECRET}
+    config: {base_url: %q, merchant_id: testmerchant, key_id: "08c94330-f618-42a3-b09d-e1e43be5efda", shared_secret: env:CHAOS_CYBERSOURCE_SECRET%s}
   - name: rebilly-main
     type: rebilly
     %s
-    config: {base_url: %q, organization_id: org_sandbox, api_key: env:CHAOS_REBILLY_KEY}
+    config: {base_url: %q, organization_id: org_sandbox, api_key: env:CHAOS_REBILLY_KEY%s}
   - name: bigcommerce-main
     type: bigcommerce
     %s
-    config: {base_url: %q, store_hash: sandbox, access_token: env:CHAOS_BIGCOMMERCE_TOKEN}
+    config: {base_url: %q, store_hash: sandbox, access_token: env:CHAOS_BIGCOMMERCE_TOKEN%s}
 routes: %s
 insecure_providers: true
 log: {level: info, format: json}
 %s
 `, listen, own.admin, cmp.Or(own.lease, "3s"), w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
-		shape(cybersource), url(cybersource), shape(rebilly), url(rebilly), shape(bigcommerce), url(bigcommerce), routes, own.more), 0o600))
+		shape(cybersource), url(cybersource), own.hooks[cybersource], shape(rebilly), url(rebilly), own.hooks[rebilly],
+		shape(bigcommerce), url(bigcommerce), own.hooks[bigcommerce], routes, own.more), 0o600))
 	g.env = []string{
 		"CHAOS_REFERENCE_KEY=" + w.reference,
 		"CHAOS_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",

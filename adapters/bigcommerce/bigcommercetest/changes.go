@@ -3,6 +3,8 @@ package bigcommercetest
 import (
 	"net/http"
 	"strings"
+
+	"github.com/polyvault/polyvault/adapters/standin"
 )
 
 const notFoundTitle = "Instrument not found"
@@ -48,6 +50,7 @@ func (s *server) update(c call) {
 	}
 	if (isDefault || makeDefault && !s.opts.DefaultByIsDefault) && !s.opts.IgnoreDefault {
 		s.makeDefault(ins)
+		standin.Changed(c.r, standin.Change{Instrument: ins.token, Default: true})
 	}
 	c.committed()
 	row := s.managementRow(ins)

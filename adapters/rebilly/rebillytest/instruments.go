@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/polyvault/polyvault/adapters/standin"
 )
 
 // instrument is a payment instrument. Its numbers are hashed and masked.
@@ -132,6 +134,7 @@ func (c *call) createInstrument(string) {
 		used.used = c.now()
 	}
 	c.committed()
+	standin.Changed(c.r, standin.Change{Instrument: i.id})
 	c.location("/payment-instruments/" + i.id)
 	switch {
 	case existing && c.p.opts.EmptySeeOther:
@@ -195,6 +198,7 @@ func (c *call) deactivateInstrument(id string) {
 			owner.touch(c.now())
 		}
 		c.committed()
+		standin.Changed(c.r, standin.Change{Instrument: i.id})
 	}
 	c.location("/payment-instruments/" + id)
 	if c.p.opts.EmptyDeactivation {

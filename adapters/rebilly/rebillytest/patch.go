@@ -3,6 +3,8 @@ package rebillytest
 import (
 	"maps"
 	"net/http"
+
+	"github.com/polyvault/polyvault/adapters/standin"
 )
 
 // patchInstrument changes what can be changed. The body is one of three
@@ -25,6 +27,7 @@ func (c *call) patchInstrument(id string) {
 	c.apply(i, o, t)
 	i.touch(c.now())
 	c.committed()
+	standin.Changed(c.r, standin.Change{Instrument: i.id})
 	c.show(http.StatusOK, i)
 }
 
