@@ -23,6 +23,7 @@ type engine struct {
 	clock      clock
 	recent     recent
 	drained    *drainBoard
+	events     *eventBus
 	backlog    atomic.Pointer[Backlog] // as the last sweep saw it; nil before the first
 
 	reloading sync.Mutex              // one reload at a time: each is made from the one before
@@ -35,6 +36,7 @@ func newEngine(c Config) (*engine, error) {
 	}
 	e := &engine{
 		store: bounded{c.Store}, owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, recent: newRecent(), drained: &drainBoard{},
+		events: newEventBus(),
 	}
 	e.forgetful, _ = c.Store.(Forgetful)
 	if e.now == nil {

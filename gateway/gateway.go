@@ -39,6 +39,7 @@ type Config struct {
 	// one the default first. False refuses such a delete.
 	PromoteDefault bool
 	Recorder       Recorder // takes down what is decided; default none
+	Events         EventConfig
 }
 
 // ProviderConfig is one configured provider.
@@ -60,6 +61,7 @@ type Tenant struct {
 	Name          string
 	AcceptRawCard bool
 	Duplicates    Duplicates // default DuplicatesUpdate
+	Events        []EventEndpoint
 }
 
 // Duplicates says what storing the same card for the same customer again does.
@@ -88,6 +90,8 @@ type Service struct {
 	reconcileEvery time.Duration
 	reconcileRate  float64
 	settleTime     time.Duration
+	endpoints      map[string][]*endpoint // by tenant; nil where nobody wants events
+	expiringBefore time.Duration
 }
 
 // New makes a Service, the first generation. It makes no network call.
@@ -132,6 +136,9 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 			t.Duplicates = DuplicatesUpdate
 		}
 		s.tenants[t.Name] = t
+	}
+	if err := s.addEndpoints(c, before); err != nil {
+		return nil, err
 	}
 	for _, r := range c.Routes {
 		if err := r.check(func(name string) bool { return s.providers[name] != nil }); err != nil {
