@@ -34,6 +34,7 @@ func check(p *problems, c *Config, scopes []string) {
 	checkTenants(p, c, scopes)
 	checkProviders(p, c)
 	checkRoutes(p, c)
+	checkEvents(p, c)
 }
 
 // checkLease keeps an attempt's call inside its lease: a call that outlives it would

@@ -24,7 +24,7 @@ func (c Changes) None() bool { return len(c.Keys) == 0 }
 // need none.
 func reloadable() []string {
 	return []string{
-		"keys", "tenants", "providers", "routes", "deletes", "reads", "lease", "reconcile", "insecure_providers", "shutdown", "log.level",
+		"keys", "tenants", "providers", "routes", "deletes", "reads", "lease", "reconcile", "insecure_providers", "shutdown", "log.level", "events",
 	}
 }
 

@@ -26,6 +26,7 @@ type Config struct {
 	InsecureProviders bool       `json:"insecure_providers"` // lets base_url be http or private, and credentials literal: stand-ins only
 	Shutdown          Shutdown   `json:"shutdown"`
 	Log               Log        `json:"log"`
+	Events            Events     `json:"events"`
 }
 
 // Store says where the records are. Without a section it is a bbolt file.
@@ -78,6 +79,8 @@ type Tenant struct {
 	AcceptRawCard bool     `json:"accept_raw_card"` // default false
 	Duplicates    string   `json:"duplicates"`      // update (default) or allow
 	APIKeys       []APIKey `json:"api_keys"`
+
+	Events *TenantEvents `json:"events,omitempty"`
 }
 
 // APIKey is one of a tenant's keys, of which only the digest is known.
@@ -203,6 +206,7 @@ func defaults() Config {
 		Rehearsal:   Rehearsal{Path: "./rehearsal.jsonl", MaxBytes: 64 << 20},
 		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
 		Log:         Log{Level: "info", Format: "json"},
+		Events:      defaultEvents(),
 	}
 }
 

@@ -27,7 +27,7 @@ func TestProblems(t *testing.T) {
 	for name, tc := range map[string]struct{ before, after, want string }{
 		"an unknown key": {
 			"lease: 45s", "leese: 45s",
-			"testdata/f.yaml:46: leese: unknown key; the keys here are admin_listen, deletes, insecure_providers, keys, lease, listen, log, providers, reads, reconcile, rehearsal, routes, shutdown, store, tenants",
+			"testdata/f.yaml:46: leese: unknown key; the keys here are admin_listen, deletes, events, insecure_providers, keys, lease, listen, log, providers, reads, reconcile, rehearsal, routes, shutdown, store, tenants",
 		},
 		"an unknown key of a provider": {
 			"timeout: 8s", "time_out: 8s",

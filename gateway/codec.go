@@ -31,6 +31,15 @@ func (r Record) encode() []byte {
 	return b
 }
 
+// encodeInOrder is encode with the members of maps in order, for comparing.
+func (r Record) encodeInOrder() []byte {
+	b, err := json.Marshal(r, encodeOptions(), json.Deterministic(true))
+	if err != nil {
+		panic("gateway: a record is always encodable: " + err.Error())
+	}
+	return b
+}
+
 func decodeRecord(b []byte) (Record, error) {
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {

@@ -180,7 +180,7 @@ func (r Record) onlyRelayed(now Record) bool {
 		return false
 	}
 	r.Events, now.Events = nil, nil
-	return bytes.Equal(r.encode(), now.encode())
+	return bytes.Equal(r.encodeInOrder(), now.encodeInOrder())
 }
 
 // outboxMember says where a record with pending events is found: under the time of the

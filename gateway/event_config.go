@@ -26,6 +26,8 @@ type EventConfig struct {
 	// ExpiringBefore is how long before the end of its expiry month a card is told of as
 	// expiring. Default 30 days.
 	ExpiringBefore time.Duration
+	// Every is how often each gateway looks for what nobody woke it for. Default 1 s.
+	Every time.Duration
 	// Insecure lets endpoints be http and private: for tests and stand-ins only.
 	Insecure bool
 }
@@ -130,6 +132,7 @@ func newEndpoint(tenant string, c EventEndpoint, insecure bool) (*endpoint, erro
 // addEndpoints takes over from the generation before what has not changed, and makes
 // the others. One that has changed keeps what it has counted.
 func (s *Service) addEndpoints(c Config, before *Service) error {
+	s.eventsEvery = cmp.Or(c.Events.Every, time.Second)
 	s.expiringBefore = cmp.Or(c.Events.ExpiringBefore, 30*24*time.Hour)
 	for _, t := range c.Tenants {
 		for i, ec := range t.Events {

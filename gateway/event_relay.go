@@ -21,7 +21,6 @@ func newEventBus() *eventBus {
 
 // The intervals of what every gateway does about events by itself.
 const (
-	eventsEvery      = time.Second      // what waits is looked for
 	outagesEvery     = 5 * time.Second  // what other gateways say of providers is read
 	countEventsEvery = 15 * time.Second // what waits is counted
 	relayGrace       = 3 * time.Second  // what another gateway may well be relaying is left to it
@@ -59,7 +58,8 @@ func (s *Service) RunEvents(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	relays := make(chan struct{}, relaysAtOnce)
-	t := time.NewTicker(eventsEvery)
+	every := s.latest.Load().eventsEvery
+	t := time.NewTicker(every)
 	defer t.Stop()
 	var round eventRound
 	for {
@@ -77,7 +77,12 @@ func (s *Service) RunEvents(ctx context.Context) {
 				s.latest.Load().relay(ctx, &work, rec)
 			})
 		case <-t.C:
-			if now := s.latest.Load(); len(now.endpoints) > 0 && round.running.TryLock() {
+			now := s.latest.Load()
+			if now.eventsEvery != every {
+				every = now.eventsEvery
+				t.Reset(every)
+			}
+			if len(now.endpoints) > 0 && round.running.TryLock() {
 				work.Go(func() {
 					defer round.running.Unlock()
 					now.eventsRound(ctx, &work, &round)

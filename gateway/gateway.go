@@ -92,6 +92,7 @@ type Service struct {
 	settleTime     time.Duration
 	endpoints      map[string][]*endpoint // by tenant; nil where nobody wants events
 	expiringBefore time.Duration
+	eventsEvery    time.Duration
 }
 
 // New makes a Service, the first generation. It makes no network call.

@@ -20,7 +20,7 @@ func metricsOf(l *live) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		buildInfo(), newConfigMetrics(l), newProviderMetrics(l), newBacklogMetrics(l),
+		buildInfo(), newConfigMetrics(l), newProviderMetrics(l), newBacklogMetrics(l), newEventMetrics(l),
 	)
 	return r
 }

@@ -91,6 +91,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	}
 	defer l.close()
 	defer inBackground(ctx, l.service.Reconcile)()
+	defer inBackground(ctx, l.service.RunEvents)()
 	main, err := serveOn(ctx, c.Listen, l.api.Handler(), log)
 	if err != nil {
 		return err

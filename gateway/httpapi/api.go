@@ -41,6 +41,10 @@ type service interface {
 	Undrain(ctx context.Context, name, by string, in normalize.DrainInput) (gateway.ProviderStatus, error)
 	Provider(name string) (gateway.ProviderStatus, error)
 	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
+	ListEvents(ctx context.Context, tenant string, in gateway.EventsInput) (gateway.EventPage, error)
+	Event(ctx context.Context, tenant, id string) (gateway.Event, error)
+	ReplayEvent(ctx context.Context, tenant, id string) (gateway.Event, error)
+	ReplayEvents(ctx context.Context, tenant string, in gateway.EventsInput) (gateway.EventReplay, error)
 	Ready(ctx context.Context) error
 }
 

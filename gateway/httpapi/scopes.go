@@ -16,13 +16,15 @@ const (
 	ProvidersRead      Scope = "providers:read"
 	ProvidersWrite     Scope = "providers:write"
 	RoutesRead         Scope = "routes:read"
+	EventsRead         Scope = "events:read"
+	EventsWrite        Scope = "events:write"
 )
 
 // Scopes returns every scope.
 func Scopes() []Scope {
 	return []Scope{
 		InstrumentsRead, InstrumentsWrite, InstrumentsResolve, ReferencesRead,
-		CustomersRead, CustomersWrite, ProvidersRead, ProvidersWrite, RoutesRead,
+		CustomersRead, CustomersWrite, ProvidersRead, ProvidersWrite, RoutesRead, EventsRead, EventsWrite,
 	}
 }
 
@@ -70,6 +72,10 @@ func operations() map[string]operation {
 		"listProviders":           {scope: ProvidersRead},
 		"getProvider":             {scope: ProvidersRead},
 		"explainRoutes":           {scope: RoutesRead},
+		"listEvents":              {scope: EventsRead, query: []string{"since", "until", "event_type", "delivery_state", "limit", "cursor"}},
+		"getEvent":                {scope: EventsRead},
+		"replayEvent":             {scope: EventsWrite},
+		"replayEvents":            {scope: EventsWrite, query: []string{"since", "until", "event_type", "delivery_state", "limit", "cursor"}},
 		"getDocument":             {scope: public},
 		"getDocs":                 {scope: public},
 		"getDocsAsset":            {scope: public},

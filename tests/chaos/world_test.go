@@ -109,6 +109,7 @@ type settings struct {
 	shapes map[string]string // provider -> timeouts, limits and breaker, in YAML
 	routes string            // in YAML
 	admin  string            // admin_listen
+	events string            // of the tenant acme, in YAML
 }
 
 func (w *world) newGateway(t *testing.T) *gateway {
@@ -143,6 +144,7 @@ tenants:
   - name: acme
     accept_raw_card: true
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+    %s
   - name: other
     accept_raw_card: true
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
@@ -166,13 +168,14 @@ providers:
 routes: %s
 insecure_providers: true
 log: {level: info, format: json}
-`, listen, own.admin, w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
+`, listen, own.admin, w.store, digest(apiKey("acme0000")), scopes, own.events, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
 		shape(cybersource), url(cybersource), shape(rebilly), url(rebilly), shape(bigcommerce), url(bigcommerce), routes), 0o600))
 	g.env = []string{
 		"CHAOS_REFERENCE_KEY=" + w.reference,
 		"CHAOS_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",
 		"CHAOS_REBILLY_KEY=sk_sandbox_polyvault",
 		"CHAOS_BIGCOMMERCE_TOKEN=sandbox-token",
+		"CHAOS_EVENT_SECRET=" + eventSecret,
 	}
 	w.run(t, g)
 	return g
