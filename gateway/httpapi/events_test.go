@@ -62,7 +62,7 @@ func TestBadQueriesOfEvents(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, rec.Code, "%s: %s", query, rec.Body)
 	}
 	rec := r.call(t, http.MethodPost, "/v1/events/"+exampleEventID+"/replay", `{"x":1}`)
-	requireProblem(t, rec, http.StatusUnprocessableEntity, normalize.InvalidField)
+	requireProblem(t, rec, http.StatusBadRequest, normalize.UnknownMember)
 	rec = r.call(t, http.MethodPost, "/v1/events/replay", "")
 	require.GreaterOrEqual(t, rec.Code, 400, "since is required: %s", rec.Body)
 	require.Less(t, rec.Code, 500)
