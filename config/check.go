@@ -39,6 +39,7 @@ func check(p *problems, c *Config, scopes []string) {
 	checkRoutes(p, c)
 	checkAudit(p, c)
 	checkLimits(p, c)
+	checkEvents(p, c)
 }
 
 // checkLease keeps an attempt's call inside its lease: a call that outlives it would

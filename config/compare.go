@@ -26,7 +26,7 @@ func reloadable() []string {
 	return []string{
 		"keys", "tenants", "providers", "routes", "deletes", "reads", "lease", "reconcile", "insecure_providers", "shutdown", "log.level",
 		"audit.sync", "audit.required", "audit.max_bytes", "audit.keep",
-		"limits", "trusted_proxies",
+		"limits", "trusted_proxies", "events",
 	}
 }
 

@@ -31,6 +31,7 @@ type Config struct {
 	AdminPublic       bool       `json:"admin_public,omitempty"`    // lets admin_listen be an address of the public internet; default false
 	Limits            Limits     `json:"limits"`                    // of every tenant that has none of its own
 	TrustedProxies    []string   `json:"trusted_proxies,omitempty"` // networks such as 10.0.0.0/8, or addresses, whose X-Forwarded-For is believed; default none
+	Events            Events     `json:"events"`
 }
 
 // Store says where the records are. Without a section it is a bbolt file.
@@ -85,6 +86,7 @@ type Tenant struct {
 	Duplicates    string        `json:"duplicates"`      // update (default) or allow
 	APIKeys       []APIKey      `json:"api_keys"`
 	Limits        *TenantLimits `json:"limits,omitempty"` // replaces the limits of the top level as a whole; default those
+	Events        *TenantEvents `json:"events,omitempty"`
 }
 
 // APIKey is one of a tenant's keys, of which only the digest is known.
@@ -213,6 +215,7 @@ func defaults() Config {
 		Shutdown:    Shutdown{Timeout: Duration(20 * time.Second)},
 		Log:         Log{Level: "info", Format: "json"},
 		Limits:      defaultLimits(),
+		Events:      defaultEvents(),
 	}
 }
 

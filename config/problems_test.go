@@ -27,7 +27,7 @@ func TestProblems(t *testing.T) {
 	for name, tc := range map[string]struct{ before, after, want string }{
 		"an unknown key": {
 			"lease: 45s", "leese: 45s",
-			"testdata/f.yaml:46: leese: unknown key; the keys here are admin_listen, admin_public, audit, deletes, insecure_providers, keys, lease, limits, listen, log, providers, reads, reconcile, rehearsal, routes, shutdown, store, tenants, tracing, trusted_proxies",
+			"testdata/f.yaml:46: leese: unknown key; the keys here are admin_listen, admin_public, audit, deletes, events, insecure_providers, keys, lease, limits, listen, log, providers, reads, reconcile, rehearsal, routes, shutdown, store, tenants, tracing, trusted_proxies",
 		},
 		"an unknown key of a provider": {
 			"timeout: 8s", "time_out: 8s",

@@ -45,6 +45,7 @@ func (r *resolver) resolve(c *Config) {
 		redis.Password.Value, _ = r.value(at("store", "redis", "password"), redis.Password.ref, false)
 		redis.SentinelPassword.Value, _ = r.value(at("store", "redis", "sentinel_password"), redis.SentinelPassword.ref, false)
 	}
+	r.events(c)
 	for i := range c.Providers {
 		r.provider(&c.Providers[i], at("providers", i, "config"), c.InsecureProviders)
 	}

@@ -19,3 +19,13 @@ func encodeOptions() json.Options {
 		json.FormatNilMapAsNull(true), json.FormatNilSliceAsNull(true), jsonv1.OmitEmptyWithLegacySemantics(true),
 	)
 }
+
+// encodeInOrder is a record as it is, nothing sealed, with the members of maps in
+// order: for comparing, never for the store.
+func (r Record) encodeInOrder() []byte {
+	b, err := json.Marshal(r, encodeOptions(), json.Deterministic(true))
+	if err != nil {
+		panic("gateway: a record is always encodable: " + err.Error())
+	}
+	return b
+}

@@ -26,6 +26,7 @@ type engine struct {
 	recent     recent
 	sealer     atomic.Pointer[Sealer] // of the newest generation: all seal under its first key
 	drained    *drainBoard
+	events     *eventBus
 	backlog    atomic.Pointer[Backlog] // as the last sweep saw it; nil before the first
 	noticed    chan noticed            // what Reconcile need not wait for a sweep to see
 
@@ -43,7 +44,7 @@ func newEngine(c Config) (*engine, error) {
 	}
 	e := &engine{
 		owner: c.Owner, now: c.Now, log: c.Log, recorder: c.Recorder, observer: c.Observer, recent: newRecent(), drained: &drainBoard{},
-		noticed: make(chan noticed, maxNoticed),
+		noticed: make(chan noticed, maxNoticed), events: newEventBus(),
 	}
 	if e.observer == nil {
 		e.observer = unobserved{}

@@ -44,6 +44,7 @@ type Config struct {
 	PromoteDefault bool
 	Recorder       Recorder // takes down what is decided; default none
 	Observer       Observer // is told what is done, for metrics; default none
+	Events         EventConfig
 }
 
 // ProviderConfig is one configured provider.
@@ -66,6 +67,7 @@ type Tenant struct {
 	AcceptRawCard bool
 	Duplicates    Duplicates // default DuplicatesUpdate
 	Limits        Limits
+	Events        []EventEndpoint
 }
 
 // Duplicates says what storing the same card for the same customer again does.
@@ -95,6 +97,9 @@ type Service struct {
 	reconcileEvery time.Duration
 	reconcileRate  float64
 	settleTime     time.Duration
+	endpoints      map[string][]*endpoint // by tenant; nil where nobody wants events
+	expiringBefore time.Duration
+	eventsEvery    time.Duration
 }
 
 // New makes a Service, the first generation. It makes no network call.
@@ -147,6 +152,9 @@ func (e *engine) generation(c Config, before *Service) (*Service, error) {
 		s.tenants[t.Name] = t
 	}
 	s.gates = s.limiter.gates(s.tenants)
+	if err := s.addEndpoints(c, before); err != nil {
+		return nil, err
+	}
 	for _, r := range c.Routes {
 		if err := r.check(func(name string) bool { return s.providers[name] != nil }); err != nil {
 			return nil, err

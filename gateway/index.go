@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -74,6 +75,15 @@ func indexByState(tenant string, state State) string { return "s/" + tenant + "/
 // timeKey writes a time so that byte order is time order, to the microsecond.
 func timeKey(t time.Time) string { return fmt.Sprintf("%016x", uint64(t.UnixMicro())) }
 
+// parseTimeKey reads what timeKey wrote, in Unix microseconds; 0 if it is none.
+func parseTimeKey(s string) int64 {
+	n, err := strconv.ParseInt(s, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // member joins a sort key and an id; memberID takes the id out.
 func member(sortKey, id string) string { return sortKey + "|" + id }
 
@@ -93,6 +103,9 @@ func (r Record) members() []Member {
 	}
 	if !r.unfinished() && (len(r.Late) > 0 || r.Doubt != nil) {
 		out = append(out, Member{indexOpen(r.Tenant, r.CustomerID), surplusMark + r.ID})
+	}
+	if len(r.Events) > 0 {
+		out = append(out, r.outboxMember())
 	}
 	if r.undecided() {
 		out = append(out, Member{indexByState(r.Tenant, r.State), member(timeKey(r.CreatedAt), r.ID)})

@@ -95,15 +95,15 @@ func (s *Service) takeNotice(ctx context.Context, p *Provider, n adapters.Notice
 	if n.ID == "" {
 		return s.actUpon(ctx, p, n)
 	}
-	event, fresh, err := s.openEvent(ctx, p, n.ID)
+	entry, fresh, err := s.openNotice(ctx, p, n.ID)
 	if err != nil || !fresh {
 		return err
 	}
 	if err := s.actUpon(ctx, p, n); err != nil {
-		s.closeEvent(ctx, event, eventOpen)
+		s.closeNotice(ctx, entry, noticeOpen)
 		return err
 	}
-	s.closeEvent(ctx, event, eventDone)
+	s.closeNotice(ctx, entry, noticeDone)
 	return nil
 }
 

@@ -64,10 +64,10 @@ func (w *world) also() *world { return w.another(tell) }
 // heard sends a webhook of alpha's that must be taken.
 func (w *world) heard(t *testing.T, n adapters.Notice) {
 	t.Helper()
-	require.NoError(t, w.hears(t.Context(), "alpha", n))
+	require.NoError(t, w.notices(t.Context(), "alpha", n))
 }
 
-func (w *world) hears(ctx context.Context, provider string, n adapters.Notice) error {
+func (w *world) notices(ctx context.Context, provider string, n adapters.Notice) error {
 	body, err := json.Marshal(n)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func TestANoticeHasItsInstrumentLookedAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {
-				if err := []*world{w, other}[i%2].hears(t.Context(), "alpha", about(ref, "event")); err != nil {
+				if err := []*world{w, other}[i%2].notices(t.Context(), "alpha", about(ref, "event")); err != nil {
 					t.Error(err)
 				}
 			})
@@ -253,7 +253,7 @@ func TestANoticeOfACustomerWithoutInstruments(t *testing.T) {
 		w.a.put("c9")
 		n := adapters.Notice{ID: "x", NoticeNames: adapters.NoticeNames{Customer: "c9"}}
 		w.a.will("list", cannotBeAsked())
-		require.Equal(t, normalize.ProviderUnavailable, normalize.CodeOf(w.hears(t.Context(), "alpha", n)), "nothing could keep it: it must come again")
+		require.Equal(t, normalize.ProviderUnavailable, normalize.CodeOf(w.notices(t.Context(), "alpha", n)), "nothing could keep it: it must come again")
 		w.heard(t, n)
 		require.Len(t, walkAll(t, w, ListInput{}), 1)
 		w.heard(t, n)
@@ -271,7 +271,7 @@ func TestANoticeOfAnUnknownInstrument(t *testing.T) {
 		w.reconciling(t)
 		behind := w.a.put(ref["customer"])
 		w.a.will("get", cannotBeAsked())
-		require.Equal(t, normalize.ProviderUnavailable, normalize.CodeOf(w.hears(t.Context(), "alpha", about(behind, "x"))))
+		require.Equal(t, normalize.ProviderUnavailable, normalize.CodeOf(w.notices(t.Context(), "alpha", about(behind, "x"))))
 		w.heard(t, about(behind, "x"))
 		time.Sleep(time.Second)
 		require.Len(t, walkAll(t, w, ListInput{}), 2)
@@ -348,7 +348,7 @@ func TestANoticeThatCannotBeKeptComesAgain(t *testing.T) {
 					}
 					return works
 				})
-				err := w.hears(t.Context(), "alpha", about(ref, "x"))
+				err := w.notices(t.Context(), "alpha", about(ref, "x"))
 				if failing < 2 {
 					require.Equal(t, normalize.StoreUnavailable, normalize.CodeOf(err))
 				}
@@ -437,7 +437,7 @@ func TestANoticeOfAMirror(t *testing.T) {
 		w.reconciling(t)
 		ref := ins.ProviderTokens[1].References
 		w.b.change(ref, func(i *adapters.Instrument) { i.Card.ExpYear = 2039 })
-		require.NoError(t, w.hears(t.Context(), "beta", about(ref, "x")))
+		require.NoError(t, w.notices(t.Context(), "beta", about(ref, "x")))
 		time.Sleep(10 * time.Second)
 		require.Equal(t, 1, w.b.count("update"), "it is brought back in step")
 		require.Equal(t, ins.Card.ExpYear, w.seesYear(t, ins.ID))
@@ -474,7 +474,7 @@ func TestASenderIsAnsweredInTime(t *testing.T) {
 		behind := w.a.put(ref["customer"])
 		w.a.will("get", step{blocks: make(chan struct{})})
 		begin := time.Now()
-		require.Equal(t, normalize.ProviderUnavailable, normalize.CodeOf(w.hears(t.Context(), "alpha", about(behind, "x"))))
+		require.Equal(t, normalize.ProviderUnavailable, normalize.CodeOf(w.notices(t.Context(), "alpha", about(behind, "x"))))
 		require.LessOrEqual(t, time.Since(begin), 2*time.Second)
 		time.Sleep(maxTimeout)
 		w.heard(t, about(behind, "x"))

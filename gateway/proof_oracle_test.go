@@ -23,6 +23,7 @@ import (
 //	P  no card number and no security code is in the store or in a log
 //	S  nobody takes a lease that is not over, and no fence goes back
 //	W  a client that keeps asking gets an answer
+//	E  every change of an instrument has its event, and no event is without one; see eventsTold
 
 // rest lets a galaxy come to rest, without faults, and returns what is broken.
 func (w *galaxy) rest() []string {
@@ -70,6 +71,7 @@ func (w *galaxy) stored() []string {
 	owners := map[string][]string{}
 	for _, id := range slices.Sorted(maps.Keys(records)) {
 		r := records[id]
+		wrong = append(wrong, eventsTold(r)...)
 		if r.Unfinished() || r.State == gateway.StateManual || len(r.Late) > 0 || r.Doubt != nil {
 			wrong = append(wrong, fmt.Sprintf("U: %s is %s, with %d late results, in doubt: %v", id, r.State, len(r.Late), r.Doubt != nil))
 		}

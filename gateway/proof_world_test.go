@@ -89,7 +89,8 @@ func (w *galaxy) start(skew time.Duration) *gate {
 			{Name: "all", Providers: providers()},
 		},
 		Tenants: []gateway.Tenant{
-			{Name: updating, AcceptRawCard: true}, {Name: allowing, AcceptRawCard: true, Duplicates: gateway.DuplicatesAllow},
+			{Name: updating, AcceptRawCard: true, Events: endpoints()},
+			{Name: allowing, AcceptRawCard: true, Duplicates: gateway.DuplicatesAllow, Events: endpoints()},
 		},
 		Lease: proofLease, Settle: proofSettle, ReconcileEvery: 2 * time.Second,
 	}

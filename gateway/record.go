@@ -66,10 +66,12 @@ type Record struct {
 	MirrorOf   string            `json:"mirror_of,omitempty"` // the instrument whose mirror this record stores; see mirror.go
 	Attached   bool              `json:"attached,omitempty"`  // of a mirror: its instrument knows where it is
 	CreatedAt  time.Time         `json:"created_at"`
-	UpdatedAt  time.Time         `json:"updated_at"`        // when the instrument last changed
-	Named      []string          `json:"named,omitempty"`   // indexes by which notices find the record; see noticeIndexes
-	Refresh    []Refresh         `json:"refresh,omitempty"` // providers that are to be asked, since they gave notice
-	Skew       uint64            `json:"skew,omitempty"`    // how far a restore set the store's version ahead of the record's own; see merged
+	UpdatedAt  time.Time         `json:"updated_at"`            // when the instrument last changed
+	Named      []string          `json:"named,omitempty"`       // indexes by which notices find the record; see noticeIndexes
+	Refresh    []Refresh         `json:"refresh,omitempty"`     // providers that are to be asked, since they gave notice
+	Events     []PendingEvent    `json:"events,omitempty"`      // of changes that are in the record, not relayed yet; see event.go
+	ExpiryTold string            `json:"expiry_told,omitempty"` // the expiry date, YYYYMM, of which an event told that it is near
+	Skew       uint64            `json:"skew,omitempty"`        // how far a restore set the store's version ahead of the record's own; see merged
 }
 
 // Attempt is one try to store the instrument at one provider, written down before it is sent.

@@ -66,13 +66,14 @@ func Restore(ctx context.Context, store Store, sealer *Sealer, key string, from 
 
 var errBusyEntry = fmt.Errorf("%w: an entry is changed by others all the time: restore again", ErrStore)
 
-// restoring is an entry to be restored; record and customer are nil if it is none.
+// restoring is an entry to be restored; record, customer and event are nil if it is none.
 type restoring struct {
 	sealer   *Sealer
 	entry    Entry
 	drains   bool // it is the drained providers'
 	record   *stored
 	customer *storedCustomer
+	event    *storedEvent
 }
 
 var errNoVersion = errors.New("an entry without a version cannot be restored")
@@ -88,6 +89,10 @@ func restorable(sealer *Sealer, key string, e Entry) (restoring, error) {
 	if key == drainedKey {
 		_, err := decodeDrains(e)
 		return restoring{sealer: sealer, entry: e, drains: true}, err
+	}
+	if isEventKey(key) {
+		ev, err := decodeEvent(e.Value)
+		return restoring{entry: e, event: &storedEvent{ev, e.Version}}, err
 	}
 	if !ValidInstrumentID(key) {
 		return restoring{sealer: sealer, entry: e}, nil
@@ -108,6 +113,10 @@ func (r restoring) over(key string, have Entry) (w Write, next stored, changed b
 	if r.drains {
 		next, changed, err := mergedDrains(have, r.entry)
 		return Write{Key: key, Expect: have.Version, Value: next.Value, Version: next.Version, Nonce: nonce()}, stored{}, changed, err
+	}
+	if r.event != nil {
+		w, changed, err := overEvent(*r.event, have)
+		return w, stored{}, changed, err
 	}
 	if r.record == nil {
 		w = Write{Key: key, Expect: have.Version, Value: r.entry.Value, Version: r.entry.Version, Nonce: nonce()}

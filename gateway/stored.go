@@ -19,16 +19,41 @@ type stored struct {
 // errChanged says that somebody else wrote the record first.
 var errChanged = errors.New("the record was changed by another request")
 
-// put writes next over cur, and moves the index members and claims that differ
-// between them, in one round trip. On errChanged the result holds the record as
-// the other writer left it.
+// put writes next over cur, with the events of what differs, and moves the index
+// members and claims that differ between them, in one round trip. On errChanged the
+// result holds the record as the other writer left it. That a relay has taken events
+// from the record meanwhile is nobody's change: it is then written once more.
 func (s *Service) put(ctx context.Context, op string, cur stored, next Record, load ...string) (stored, Written, error) {
 	next.Named = s.named(next)
+	next = s.withEvents(cur, next)
+	after, res, err := s.putAsItIs(ctx, op, cur, next, load...)
+	for range maxRelayedMeanwhile {
+		if !errors.Is(err, errChanged) || !cur.onlyRelayed(after.Record) {
+			break
+		}
+		next = next.relayed(cur.relayed(after.Events).Events)
+		cur = after
+		after, res, err = s.putAsItIs(ctx, op, cur, next, load...)
+	}
+	if err == nil {
+		s.relaySoon(after)
+	}
+	return after, res, err
+}
+
+// maxRelayedMeanwhile bounds how often a write gives way to relays.
+const maxRelayedMeanwhile = 3
+
+// putAsItIs is put without the events of what differs.
+func (s *Service) putAsItIs(ctx context.Context, op string, cur stored, next Record, load ...string) (stored, Written, error) {
 	var before []Member
 	if cur.version > 0 {
 		before = cur.members()
 	}
 	add, remove := indexChange(before, next.members())
+	if len(cur.Events) > 0 && len(next.Events) > 0 {
+		add = append(add, next.outboxMember()) // once more: a crash between two round trips may have left it out
+	}
 	w := Write{
 		Key: recordKey(next.ID), Expect: cur.version, Value: s.encode(next), Nonce: nonce(),
 		Add: add, Remove: remove, Load: load,

@@ -104,6 +104,7 @@ func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gat
 		ReconcileEvery: time.Duration(c.Reconcile.Interval),
 		ReconcileRate:  float64(c.Reconcile.Rate),
 		Settle:         time.Duration(c.Reconcile.Settle),
+		Events:         eventConfig(c),
 	}
 	if gc.StaleIfError == 0 {
 		gc.StaleIfError = -1 // the gateway takes 0 for its default
@@ -111,7 +112,7 @@ func gatewayConfig(c *config.Config, opened map[string]openedProvider, store gat
 	for _, t := range c.Tenants {
 		gc.Tenants = append(gc.Tenants, gateway.Tenant{
 			Name: t.Name, AcceptRawCard: t.AcceptRawCard, Duplicates: gateway.Duplicates(t.Duplicates),
-			Limits: gatewayLimits(c.LimitsOf(t)),
+			Limits: gatewayLimits(c.LimitsOf(t)), Events: eventEndpoints(t),
 		})
 	}
 	gc.Routes = gatewayRoutes(c)

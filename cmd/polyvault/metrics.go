@@ -21,7 +21,7 @@ func metricsOf(l *live) *prometheus.Registry {
 	r.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(), newConfigMetrics(l), newProviderMetrics(l), newBacklogMetrics(l), newProcessMetrics(l),
-		newKeyMetrics(l), newEncryptionMetrics(l), newAuditMetrics(l),
+		newKeyMetrics(l), newEncryptionMetrics(l), newAuditMetrics(l), newEventMetrics(l),
 	)
 	r.MustRegister(l.telemetry.meter.Collectors()...)
 	return r

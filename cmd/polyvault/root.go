@@ -48,7 +48,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is required") },
 	}
 	root.AddCommand(
-		newServe(), newDemo(), newSandbox(), newConfig(), newKeys(), newOperations(), newRoutes(), newImport(), newSync(), newBackup(), newRestore(), newAudit(), newHealthcheck(),
+		newServe(), newDemo(), newSandbox(), newConfig(), newKeys(), newOperations(), newEvents(), newRoutes(), newImport(), newSync(), newBackup(), newRestore(), newAudit(), newHealthcheck(),
 		newVersion(),
 	)
 	return root

@@ -100,6 +100,7 @@ func serve(ctx context.Context, read source, stderr io.Writer) (err error) {
 	defer l.close()
 	defer inBackground(ctx, l.service.Reconcile)()
 	defer inBackground(ctx, l.service.RotateEncryption)()
+	defer inBackground(ctx, l.service.RunEvents)()
 	main, err := serveOn(ctx, c.Listen, tel.tracer.Handler(l.api.Handler()), log)
 	if err != nil {
 		return err

@@ -121,6 +121,13 @@ const (
 	DeleteScopeVault    DeleteScope = "vault"
 )
 
+// Defines values for DeliveryState.
+const (
+	DeliveryStateDelivered DeliveryState = "delivered"
+	DeliveryStateFailed    DeliveryState = "failed"
+	DeliveryStatePending   DeliveryState = "pending"
+)
+
 // Defines values for DriftObject.
 const (
 	DriftObjectDrift DriftObject = "drift"
@@ -138,6 +145,29 @@ const (
 	DriftStatePresent     DriftState = "present"
 	DriftStateUnknownHere DriftState = "unknown_here"
 	DriftStateUnreachable DriftState = "unreachable"
+)
+
+// Defines values for EventObject.
+const (
+	EventObjectEvent EventObject = "event"
+)
+
+// Defines values for EventSelection.
+const (
+	EventSelectionAll    EventSelection = "all"
+	EventSelectionFailed EventSelection = "failed"
+)
+
+// Defines values for EventType.
+const (
+	EventTypeInstrumentCreated     EventType = "instrument.created"
+	EventTypeInstrumentDeactivated EventType = "instrument.deactivated"
+	EventTypeInstrumentDeleted     EventType = "instrument.deleted"
+	EventTypeInstrumentExpiring    EventType = "instrument.expiring"
+	EventTypeInstrumentUpdated     EventType = "instrument.updated"
+	EventTypeProviderDown          EventType = "provider.down"
+	EventTypeProviderRecovered     EventType = "provider.recovered"
+	EventTypeProviderTokenChanged  EventType = "provider_token.changed"
 )
 
 // Defines values for InstrumentObject.
@@ -589,6 +619,9 @@ type CyberSourceTokenID struct {
 // DeleteScope provider: from the provider. vault: also from the vault behind the provider, where it has one. gateway: only forgotten here.
 type DeleteScope string
 
+// DeliveryState defines model for DeliveryState.
+type DeliveryState string
+
 // Difference defines model for Difference.
 type Difference struct {
 	// Field A member of an instrument, such as `card.exp_year` or `billing_address.city`; `status` is that of its provider token.
@@ -668,6 +701,71 @@ type DriftPage struct {
 	HasMore    bool    `json:"has_more"`
 	NextCursor string  `json:"next_cursor,omitempty"`
 }
+
+// Event defines model for Event.
+type Event struct {
+	Deliveries []EventDelivery `json:"deliveries"`
+
+	// ID As in the header `webhook-id`: the same at every try and every replay.
+	ID           string      `json:"id"`
+	InstrumentID string      `json:"instrument_id,omitempty"`
+	Object       EventObject `json:"object"`
+	OccurredAt   time.Time   `json:"occurred_at"`
+
+	// Payload What is sent, where one event is read.
+	Payload *map[string]interface{} `json:"payload,omitempty"`
+
+	// Provider Of `provider_token.changed`, `provider.down` and `provider.recovered`.
+	Provider string        `json:"provider,omitempty"`
+	State    DeliveryState `json:"state"`
+	Type     EventType     `json:"type"`
+}
+
+// EventObject defines model for Event.Object.
+type EventObject string
+
+// EventDelivery defines model for EventDelivery.
+type EventDelivery struct {
+	DeliveredAt time.Time `json:"delivered_at,omitempty"`
+
+	// Host The endpoint's.
+	Host   string    `json:"host"`
+	LastAt time.Time `json:"last_at,omitempty"`
+
+	// LastError `status`, `timeout`, `connection` or `abandoned`.
+	LastError string `json:"last_error,omitempty"`
+
+	// LastStatus The HTTP status of the last answer.
+	LastStatus int `json:"last_status,omitempty"`
+
+	// NextAt While pending: when it is tried again, or, while it is being tried, when another gateway would.
+	NextAt time.Time     `json:"next_at,omitempty"`
+	State  DeliveryState `json:"state"`
+
+	// Tries That failed, since the event or its last replay.
+	Tries int `json:"tries"`
+}
+
+// EventPage defines model for EventPage.
+type EventPage struct {
+	Data       []Event `json:"data"`
+	HasMore    bool    `json:"has_more"`
+	NextCursor string  `json:"next_cursor,omitempty"`
+}
+
+// EventReplay defines model for EventReplay.
+type EventReplay struct {
+	// HasMore The range is not through.
+	HasMore    bool   `json:"has_more"`
+	NextCursor string `json:"next_cursor,omitempty"`
+	Replayed   int    `json:"replayed"`
+}
+
+// EventSelection defines model for EventSelection.
+type EventSelection string
+
+// EventType defines model for EventType.
+type EventType string
 
 // ExplainRoutes A create as far as routes look at it, without its card.
 type ExplainRoutes struct {
@@ -1208,6 +1306,9 @@ type Cursor = string
 // CustomerID defines model for CustomerID.
 type CustomerID = string
 
+// EventID defines model for EventID.
+type EventID = string
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
@@ -1290,6 +1391,44 @@ type ListCustomerInstrumentsParams struct {
 
 	// Cursor `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Since Events that happened at this time or later, as in RFC 3339.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Events that happened before this time.
+	Until     *time.Time `form:"until,omitempty" json:"until,omitempty"`
+	EventType *EventType `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// DeliveryState `failed`: those that were given up at some endpoint; `all`: every one. Default `all`.
+	DeliveryState *EventSelection `form:"delivery_state,omitempty" json:"delivery_state,omitempty"`
+
+	// Limit Default 20.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the answer before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReplayEventsParams defines parameters for ReplayEvents.
+type ReplayEventsParams struct {
+	// Since Events that happened at this time or later, as in RFC 3339.
+	Since time.Time `form:"since" json:"since"`
+
+	// Until Events that happened before this time.
+	Until     *time.Time `form:"until,omitempty" json:"until,omitempty"`
+	EventType *EventType `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// DeliveryState `failed`: those that were given up at some endpoint; `all`: every one. Default `failed`.
+	DeliveryState *EventSelection `form:"delivery_state,omitempty" json:"delivery_state,omitempty"`
+
+	// Limit Default 20.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the answer before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListInstrumentsParams defines parameters for ListInstruments.
@@ -2005,6 +2144,36 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/customers/{customer_id}/instruments (the `ListCustomerInstruments` operationId).
 	ListCustomerInstruments(ctx context.Context, customerID CustomerID, params *ListCustomerInstrumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListEvents List events
+	//
+	// Scope `events:read`. The newest first. An event is kept until every endpoint has it or was given up, and for 30 days after that.
+	//
+	// Corresponds with GET /v1/events (the `ListEvents` operationId).
+	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayEvents Deliver the events of a range once more
+	//
+	// Scope `events:write`. Up to `limit` events at a time, under the ids that they have; while `has_more` is set, send the request again
+	// with `cursor`. With `delivery_state` `failed` only to endpoints where they were given up, with `all` to every endpoint that
+	// now wants their type. No body, or an empty object.
+	//
+	// Corresponds with POST /v1/events/replay (the `ReplayEvents` operationId).
+	ReplayEvents(ctx context.Context, params *ReplayEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEvent Read an event
+	//
+	// Scope `events:read`. With the payload, as it is sent.
+	//
+	// Corresponds with GET /v1/events/{event_id} (the `GetEvent` operationId).
+	GetEvent(ctx context.Context, eventID EventID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayEvent Deliver an event once more
+	//
+	// Scope `events:write`. To every endpoint that now wants its type, under the id that it has. No body, or an empty object.
+	//
+	// Corresponds with POST /v1/events/{event_id}/replay (the `ReplayEvent` operationId).
+	ReplayEvent(ctx context.Context, eventID EventID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListInstruments List stored instruments
 	//
 	// Scope `instruments:read`. Answers from the gateway's records; no provider is asked. All conditions must hold; a comma between
@@ -2403,6 +2572,76 @@ func (c *RawClient) PutCustomer(ctx context.Context, customerID CustomerID, para
 // Corresponds with GET /v1/customers/{customer_id}/instruments (the `ListCustomerInstruments` operationId).
 func (c *RawClient) ListCustomerInstruments(ctx context.Context, customerID CustomerID, params *ListCustomerInstrumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListCustomerInstrumentsRequest(c.Server, customerID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEvents List events
+//
+// Scope `events:read`. The newest first. An event is kept until every endpoint has it or was given up, and for 30 days after that.
+//
+// Corresponds with GET /v1/events (the `ListEvents` operationId).
+func (c *RawClient) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplayEvents Deliver the events of a range once more
+//
+// Scope `events:write`. Up to `limit` events at a time, under the ids that they have; while `has_more` is set, send the request again
+// with `cursor`. With `delivery_state` `failed` only to endpoints where they were given up, with `all` to every endpoint that
+// now wants their type. No body, or an empty object.
+//
+// Corresponds with POST /v1/events/replay (the `ReplayEvents` operationId).
+func (c *RawClient) ReplayEvents(ctx context.Context, params *ReplayEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEvent Read an event
+//
+// Scope `events:read`. With the payload, as it is sent.
+//
+// Corresponds with GET /v1/events/{event_id} (the `GetEvent` operationId).
+func (c *RawClient) GetEvent(ctx context.Context, eventID EventID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEventRequest(c.Server, eventID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplayEvent Deliver an event once more
+//
+// Scope `events:write`. To every endpoint that now wants its type, under the id that it has. No body, or an empty object.
+//
+// Corresponds with POST /v1/events/{event_id}/replay (the `ReplayEvent` operationId).
+func (c *RawClient) ReplayEvent(ctx context.Context, eventID EventID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayEventRequest(c.Server, eventID)
 	if err != nil {
 		return nil, err
 	}
@@ -3247,6 +3486,298 @@ func NewListCustomerInstrumentsRequest(server string, customerID CustomerID, par
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListEventsRequest constructs an http.Request for the ListEvents method
+func NewListEventsRequest(server string, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DeliveryState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "delivery_state", *params.DeliveryState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReplayEventsRequest constructs an http.Request for the ReplayEvents method
+func NewReplayEventsRequest(server string, params *ReplayEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/replay")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DeliveryState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "delivery_state", *params.DeliveryState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetEventRequest constructs an http.Request for the GetEvent method
+func NewGetEventRequest(server string, eventID EventID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "event_id", eventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReplayEventRequest constructs an http.Request for the ReplayEvent method
+func NewReplayEventRequest(server string, eventID EventID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "event_id", eventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/%s/replay", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -147,6 +147,26 @@ func (m *memory) ListOperations(_ context.Context, _ string, in gateway.ListOper
 	return gateway.OperationPage{Data: []gateway.Operation{op}}, nil
 }
 
+func (m *memory) ListEvents(_ context.Context, _ string, in gateway.EventsInput) (gateway.EventPage, error) {
+	e := gateway.Event{Object: "event", ID: "evt_0h7kq2m4n6p8r0s2t4v6w8x0z2", Type: gateway.InstrumentCreated, State: gateway.DeliveryFailed, Deliveries: []gateway.EventDelivery{{Host: "shop.example", State: gateway.DeliveryFailed, Tries: 10}}}
+	if in.Cursor == "" {
+		return gateway.EventPage{Data: []gateway.Event{e}, HasMore: true, NextCursor: "more"}, nil
+	}
+	return gateway.EventPage{Data: []gateway.Event{e}}, nil
+}
+
+func (m *memory) Event(_ context.Context, _, id string) (gateway.Event, error) {
+	return gateway.Event{Object: "event", ID: id, Type: gateway.ProviderDown, State: gateway.DeliveryPending, Deliveries: []gateway.EventDelivery{}, Payload: []byte(`{"type":"provider.down"}`)}, nil
+}
+
+func (m *memory) ReplayEvent(ctx context.Context, tenant, id string) (gateway.Event, error) {
+	return m.Event(ctx, tenant, id)
+}
+
+func (m *memory) ReplayEvents(_ context.Context, _ string, in gateway.EventsInput) (gateway.EventReplay, error) {
+	return gateway.EventReplay{Replayed: in.Limit}, nil
+}
+
 func (m *memory) RetryOperation(ctx context.Context, tenant, id string) (gateway.Operation, error) {
 	return m.Operation(ctx, tenant, id)
 }
@@ -248,6 +268,13 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		func() error { _, err := c.OperationByKey(ctx, "k&x=1"); return err },
 		func() error { _, err := c.RetryOperation(ctx, id); return err },
 		func() error { _, err := c.FailOperation(ctx, id); return err },
+		func() error { _, err := c.Event(ctx, "evt_0h7kq2m4n6p8r0s2t4v6w8x0z2"); return err },
+		func() error { _, err := c.ReplayEvent(ctx, "evt_0h7kq2m4n6p8r0s2t4v6w8x0z2"); return err },
+		func() error {
+			out, err := c.ReplayEvents(ctx, client.ReplayEventsParams{Since: time.Now(), Limit: new(3)})
+			require.Equal(t, 3, out.Replayed)
+			return err
+		},
 		func() error { _, err := c.Providers(ctx); return err },
 		func() error { _, err := c.Provider(ctx, "rebilly-main"); return err },
 		func() error { _, err := c.DrainProvider(ctx, "rebilly-main", "maintenance"); return err },
@@ -270,6 +297,15 @@ func TestEveryMethodAgainstTheRealHTTPInterface(t *testing.T) {
 		advices++
 	}
 	require.Equal(t, 2, advices, "both pages")
+
+	events := 0
+	for e, err := range c.Events(ctx, client.ListEventsParams{DeliveryState: new(client.EventSelectionFailed)}) {
+		require.NoError(t, err)
+		require.Equal(t, client.DeliveryStateFailed, e.State)
+		require.Equal(t, 10, e.Deliveries[0].Tries)
+		events++
+	}
+	require.Equal(t, 2, events, "both pages")
 
 	decision, err := c.ExplainRoutes(ctx, client.ExplainRoutes{
 		CustomerID: "cus-42", SourceTypes: []client.SourceType{client.SourceTypeRebillyToken}, Country: "US", Brand: "visa", Bin: "411111", Metadata: client.Metadata{"plan": "gold"},

@@ -38,6 +38,24 @@ const (
 	DeleteScopeVault    DeleteScope = "vault"
 )
 
+// Defines values for EventSelection.
+const (
+	EventSelectionAll    EventSelection = "all"
+	EventSelectionFailed EventSelection = "failed"
+)
+
+// Defines values for EventType.
+const (
+	EventTypeInstrumentCreated     EventType = "instrument.created"
+	EventTypeInstrumentDeactivated EventType = "instrument.deactivated"
+	EventTypeInstrumentDeleted     EventType = "instrument.deleted"
+	EventTypeInstrumentExpiring    EventType = "instrument.expiring"
+	EventTypeInstrumentUpdated     EventType = "instrument.updated"
+	EventTypeProviderDown          EventType = "provider.down"
+	EventTypeProviderRecovered     EventType = "provider.recovered"
+	EventTypeProviderTokenChanged  EventType = "provider_token.changed"
+)
+
 // Defines values for InstrumentStatus.
 const (
 	InstrumentStatusActive             InstrumentStatus = "active"
@@ -84,6 +102,12 @@ type Brand string
 // DeleteScope provider: from the provider. vault: also from the vault behind the provider, where it has one. gateway: only forgotten here.
 type DeleteScope string
 
+// EventSelection defines model for EventSelection.
+type EventSelection string
+
+// EventType defines model for EventType.
+type EventType string
+
 // InstrumentStatus defines model for InstrumentStatus.
 type InstrumentStatus string
 
@@ -104,6 +128,9 @@ type Cursor = string
 
 // CustomerID defines model for CustomerID.
 type CustomerID = string
+
+// EventID defines model for EventID.
+type EventID = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
@@ -133,6 +160,44 @@ type ListCustomerInstrumentsParams struct {
 
 	// Cursor `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Since Events that happened at this time or later, as in RFC 3339.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Events that happened before this time.
+	Until     *time.Time `form:"until,omitempty" json:"until,omitempty"`
+	EventType *EventType `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// DeliveryState `failed`: those that were given up at some endpoint; `all`: every one. Default `all`.
+	DeliveryState *EventSelection `form:"delivery_state,omitempty" json:"delivery_state,omitempty"`
+
+	// Limit Default 20.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the answer before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReplayEventsParams defines parameters for ReplayEvents.
+type ReplayEventsParams struct {
+	// Since Events that happened at this time or later, as in RFC 3339.
+	Since time.Time `form:"since" json:"since"`
+
+	// Until Events that happened before this time.
+	Until     *time.Time `form:"until,omitempty" json:"until,omitempty"`
+	EventType *EventType `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// DeliveryState `failed`: those that were given up at some endpoint; `all`: every one. Default `failed`.
+	DeliveryState *EventSelection `form:"delivery_state,omitempty" json:"delivery_state,omitempty"`
+
+	// Limit Default 20.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the answer before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListInstrumentsParams defines parameters for ListInstruments.
@@ -267,6 +332,18 @@ type ServerInterface interface {
 	// ListCustomerInstruments List a customer's instruments, live
 	// (GET /v1/customers/{customer_id}/instruments)
 	ListCustomerInstruments(ctx echo.Context, customerID CustomerID, params ListCustomerInstrumentsParams) error
+	// ListEvents List events
+	// (GET /v1/events)
+	ListEvents(ctx echo.Context, params ListEventsParams) error
+	// ReplayEvents Deliver the events of a range once more
+	// (POST /v1/events/replay)
+	ReplayEvents(ctx echo.Context, params ReplayEventsParams) error
+	// GetEvent Read an event
+	// (GET /v1/events/{event_id})
+	GetEvent(ctx echo.Context, eventID EventID) error
+	// ReplayEvent Deliver an event once more
+	// (POST /v1/events/{event_id}/replay)
+	ReplayEvent(ctx echo.Context, eventID EventID) error
 	// ListInstruments List stored instruments
 	// (GET /v1/instruments)
 	ListInstruments(ctx echo.Context, params ListInstrumentsParams) error
@@ -482,6 +559,144 @@ func (w *ServerInterfaceWrapper) ListCustomerInstruments(ctx echo.Context) error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListCustomerInstruments(ctx, customerID, params)
+	return err
+}
+
+// ListEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEventsParams
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "event_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event_type", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "delivery_state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "delivery_state", ctx.QueryParams(), &params.DeliveryState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_state: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEvents(ctx, params)
+	return err
+}
+
+// ReplayEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ReplayEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplayEventsParams
+	// ------------- Required query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "event_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event_type", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "delivery_state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "delivery_state", ctx.QueryParams(), &params.DeliveryState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_state: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReplayEvents(ctx, params)
+	return err
+}
+
+// GetEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "event_id" -------------
+	var eventID EventID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "event_id", ctx.Param("event_id"), &eventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEvent(ctx, eventID)
+	return err
+}
+
+// ReplayEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) ReplayEvent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "event_id" -------------
+	var eventID EventID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "event_id", ctx.Param("event_id"), &eventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReplayEvent(ctx, eventID)
 	return err
 }
 
@@ -1223,6 +1438,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/customers/:customer_id", wrapper.GetCustomer, options.OperationMiddlewares["getCustomer"]...)
 	router.PUT(options.BaseURL+"/v1/customers/:customer_id", wrapper.PutCustomer, options.OperationMiddlewares["putCustomer"]...)
 	router.GET(options.BaseURL+"/v1/customers/:customer_id/instruments", wrapper.ListCustomerInstruments, options.OperationMiddlewares["listCustomerInstruments"]...)
+	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
+	router.GET(options.BaseURL+"/v1/events/:event_id", wrapper.GetEvent, options.OperationMiddlewares["getEvent"]...)
+	router.POST(options.BaseURL+"/v1/events/:event_id/replay", wrapper.ReplayEvent, options.OperationMiddlewares["replayEvent"]...)
+	router.POST(options.BaseURL+"/v1/events/replay", wrapper.ReplayEvents, options.OperationMiddlewares["replayEvents"]...)
 	router.GET(options.BaseURL+"/v1/instruments", wrapper.ListInstruments, options.OperationMiddlewares["listInstruments"]...)
 	router.POST(options.BaseURL+"/v1/instruments", wrapper.CreateInstrument, options.OperationMiddlewares["createInstrument"]...)
 	router.DELETE(options.BaseURL+"/v1/instruments/:instrument_id", wrapper.DeleteInstrument, options.OperationMiddlewares["deleteInstrument"]...)

@@ -44,6 +44,10 @@ type service interface {
 	Explain(ctx context.Context, tenant string, in normalize.ExplainInput) (gateway.Explanation, error)
 	TakesNotices(provider string) error
 	Notice(ctx context.Context, provider string, header http.Header, body []byte) error
+	ListEvents(ctx context.Context, tenant string, in gateway.EventsInput) (gateway.EventPage, error)
+	Event(ctx context.Context, tenant, id string) (gateway.Event, error)
+	ReplayEvent(ctx context.Context, tenant, id string) (gateway.Event, error)
+	ReplayEvents(ctx context.Context, tenant string, in gateway.EventsInput) (gateway.EventReplay, error)
 	Ready(ctx context.Context) error
 	Admit(ctx context.Context, tenant, apiKey string) gateway.Admission
 }

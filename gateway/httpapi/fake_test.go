@@ -32,6 +32,7 @@ type fake struct {
 	put     normalize.CustomerInput
 	by      string
 	drained normalize.DrainInput
+	events  gateway.EventsInput
 
 	explain    normalize.ExplainInput
 	replayed   bool
@@ -246,6 +247,26 @@ func (f *fake) RetryOperation(_ context.Context, tenant, id string) (gateway.Ope
 func (f *fake) FailOperation(_ context.Context, tenant, id string) (gateway.Operation, error) {
 	f.id = id
 	return exampleOperation(), f.called(tenant)
+}
+
+func (f *fake) ListEvents(_ context.Context, tenant string, in gateway.EventsInput) (gateway.EventPage, error) {
+	f.events = in
+	return gateway.EventPage{Data: []gateway.Event{exampleEvent()}}, f.called(tenant)
+}
+
+func (f *fake) Event(_ context.Context, tenant, id string) (gateway.Event, error) {
+	f.id = id
+	return exampleEvent(), f.called(tenant)
+}
+
+func (f *fake) ReplayEvent(_ context.Context, tenant, id string) (gateway.Event, error) {
+	f.id = id
+	return exampleEvent(), f.called(tenant)
+}
+
+func (f *fake) ReplayEvents(_ context.Context, tenant string, in gateway.EventsInput) (gateway.EventReplay, error) {
+	f.events = in
+	return gateway.EventReplay{Replayed: 1}, f.called(tenant)
 }
 
 func (f *fake) Providers() []gateway.ProviderStatus {

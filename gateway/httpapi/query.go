@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/polyvault/polyvault/gateway"
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -85,6 +86,10 @@ func checkValue(name, v string) (normalize.Code, string) {
 		return when(v != "live" && v != "stored", normalize.InvalidField, "must be live or stored")
 	case "state":
 		return when(v != "unknown" && v != "manual", normalize.InvalidField, "must be unknown or manual")
+	case "delivery_state":
+		return when(v != "failed" && v != "all", normalize.InvalidField, "must be failed or all")
+	case "event_type":
+		return when(!slices.Contains(gateway.EventTypes(), gateway.EventType(v)), normalize.InvalidField, "must be a type of event, such as instrument.created")
 	case "scope":
 		return when(v != "provider" && v != "vault" && v != "gateway", normalize.InvalidField, "must be provider, vault or gateway")
 	case "sort":
@@ -116,7 +121,7 @@ func checkText(name, v string) (normalize.Code, string) {
 	case "expires_before":
 		_, err := time.Parse(time.DateOnly, v)
 		return when(err != nil, normalize.InvalidField, "must be a date, YYYY-MM-DD")
-	case "created_after":
+	case "created_after", "since", "until":
 		_, err := time.Parse(time.RFC3339, v)
 		return when(err != nil, normalize.InvalidField, "must be a time as in RFC 3339, e.g. 2026-01-31T12:00:00Z")
 	case "filter":

@@ -16,13 +16,15 @@ const (
 	ProvidersRead      Scope = "providers:read"
 	ProvidersWrite     Scope = "providers:write"
 	RoutesRead         Scope = "routes:read"
+	EventsRead         Scope = "events:read"
+	EventsWrite        Scope = "events:write"
 )
 
 // Scopes returns every scope.
 func Scopes() []Scope {
 	return []Scope{
 		InstrumentsRead, InstrumentsWrite, InstrumentsResolve, ReferencesRead,
-		CustomersRead, CustomersWrite, ProvidersRead, ProvidersWrite, RoutesRead,
+		CustomersRead, CustomersWrite, ProvidersRead, ProvidersWrite, RoutesRead, EventsRead, EventsWrite,
 	}
 }
 
@@ -72,6 +74,10 @@ func operations() map[string]operation {
 		"explainRoutes":           {scope: RoutesRead},
 		"receiveWebhook":          {scope: public},
 		"checkWebhook":            {scope: public},
+		"listEvents":              {scope: EventsRead, query: []string{"since", "until", "event_type", "delivery_state", "limit", "cursor"}},
+		"getEvent":                {scope: EventsRead},
+		"replayEvent":             {scope: EventsWrite},
+		"replayEvents":            {scope: EventsWrite, query: []string{"since", "until", "event_type", "delivery_state", "limit", "cursor"}},
 		"getDocument":             {scope: public},
 		"getDocs":                 {scope: public},
 		"getDocsAsset":            {scope: public},

@@ -112,6 +112,7 @@ type settings struct {
 	lease  string            // default 3s
 	more   string            // further sections, in YAML
 	hooks  map[string]string // provider -> further keys of its config, each after a comma
+	events string            // of the tenant acme, in YAML
 }
 
 func (w *world) newGateway(t *testing.T) *gateway {
@@ -146,6 +147,7 @@ tenants:
   - name: acme
     accept_raw_card: true
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+    %s
   - name: other
     accept_raw_card: true
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
@@ -170,7 +172,7 @@ routes: %s
 insecure_providers: true
 log: {level: info, format: json}
 %s
-`, listen, own.admin, cmp.Or(own.lease, "3s"), w.store, digest(apiKey("acme0000")), scopes, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
+`, listen, own.admin, cmp.Or(own.lease, "3s"), w.store, digest(apiKey("acme0000")), scopes, own.events, digest(apiKey("other000")), scopes, digest(apiKey("lax00000")), scopes,
 		shape(cybersource), url(cybersource), own.hooks[cybersource], shape(rebilly), url(rebilly), own.hooks[rebilly],
 		shape(bigcommerce), url(bigcommerce), own.hooks[bigcommerce], routes, own.more), 0o600))
 	g.env = []string{
@@ -178,6 +180,7 @@ log: {level: info, format: json}
 		"CHAOS_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",
 		"CHAOS_REBILLY_KEY=sk_sandbox_polyvault",
 		"CHAOS_BIGCOMMERCE_TOKEN=sandbox-token",
+		"CHAOS_EVENT_SECRET=" + eventSecret,
 	}
 	w.run(t, g)
 	return g
