@@ -80,7 +80,8 @@ func TestBadInput(t *testing.T) {
 		t.Logf("%5d %s", len(cases), filepath.Base(file))
 		total += len(cases)
 	}
-	log := w.Log.String()
+	// The log names instruments, among them the one that never was, whose id is all zeros.
+	log := strings.ReplaceAll(w.Log.String(), "ins_"+strings.Repeat("0", 26), "")
 	for secret, name := range w.secrets {
 		leaked := strings.Contains(log, secret) // said in a way that does not print either
 		require.False(t, leaked, "what %q sent is in the log", name)
