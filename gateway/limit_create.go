@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -80,9 +81,15 @@ func (c *creation) counts(ctx context.Context, id string) []Count {
 		out = append(out, Count{Key: customerSpan + c.tenant.Name + "/" + c.in.CustomerID, Span: l.CreatesPerCustomer, Name: id, Do: CountTake})
 	}
 	if address := addressOf(ctx); address != "" && l.CreatesPerAddress.limits() {
-		out = append(out, Count{Key: addressSpan + c.tenant.Name + "/" + address, Span: l.CreatesPerAddress, Name: id, Do: CountTake})
+		out = append(out, Count{Key: c.s.addressCount(c.tenant.Name, address), Span: l.CreatesPerAddress, Name: id, Do: CountTake})
 	}
 	return out
+}
+
+// addressCount is where the creates from an address are counted. The store has a keyed
+// hash of it: from where somebody came is nobody's business who has the store.
+func (s *Service) addressCount(tenant, address string) string {
+	return addressSpan + tenant + "/" + hex.EncodeToString(s.current().mac("address", tenant, address)[:16])
 }
 
 func (c *creation) declines() string { return declinesPrefix + c.tenant.Name + "/" + c.in.CustomerID }

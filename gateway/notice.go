@@ -234,7 +234,8 @@ func (s *Service) customerNoticed(ctx context.Context, p *Provider, name string)
 }
 
 // markCustomer has all that a customer has at a provider looked at. One of its
-// instruments keeps the mark. A customer who has none is looked at now.
+// instruments keeps the mark, one that is there if any is: whoever works on another
+// one would have to begin anew for it. A customer who has none is looked at now.
 func (s *Service) markCustomer(ctx context.Context, p *Provider, o customerOwner) error {
 	members, err := s.store.Scan(ctx, indexByCustomer(o.tenant, o.customer), "", scanPage, false)
 	if err != nil {
@@ -244,10 +245,14 @@ func (s *Service) markCustomer(ctx context.Context, p *Provider, o customerOwner
 	if err != nil {
 		return err
 	}
+	var keeper *stored
 	for _, rec := range recs {
-		if rec != nil && rec.live() && rec.MirrorOf == "" {
-			return s.mark(ctx, *rec, p.name, true)
+		if rec != nil && rec.live() && rec.MirrorOf == "" && (keeper == nil || keeper.tokenAt(p.name) < 0 && rec.tokenAt(p.name) >= 0) {
+			keeper = rec
 		}
+	}
+	if keeper != nil {
+		return s.mark(ctx, *keeper, p.name, true)
 	}
 	return s.inTurn(ctx, p, func() error {
 		if code, err := s.lookAtCustomer(ctx, p.name, o); code != "" || err != nil {
