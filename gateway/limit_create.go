@@ -52,9 +52,11 @@ func (c *creation) limit(ctx context.Context, id string) (*stored, error) {
 	if len(back) > 0 {
 		c.s.limiter.count(ctx, back...)
 	}
+	name, why := tooMany(counts[over].Key)
+	c.s.observer.Limited(c.tenant.Name, name)
 	return nil, &normalize.Error{
 		Code: normalize.RateLimited, Outcome: normalize.NotSent, Op: "create",
-		Msg: tooMany(counts[over].Key), RetryAfter: max(results[over].Wait, time.Second),
+		Msg: why, RetryAfter: max(results[over].Wait, time.Second),
 	}
 }
 
@@ -93,14 +95,14 @@ func (s *Service) addressCount(tenant, address string) string {
 func (c *creation) declines() string { return declinesPrefix + c.tenant.Name + "/" + c.in.CustomerID }
 
 // tooMany says which limit was reached.
-func tooMany(key string) string {
+func tooMany(key string) (name LimitName, why string) {
 	switch {
 	case strings.HasPrefix(key, declinesPrefix):
-		return "too many of this customer's cards were declined"
+		return LimitDeclinesPerCustomer, "too many of this customer's cards were declined"
 	case strings.HasPrefix(key, customerSpan):
-		return "too many instruments are being created for this customer"
+		return LimitCreatesPerCustomer, "too many instruments are being created for this customer"
 	default:
-		return "too many instruments are being created from this address"
+		return LimitCreatesPerAddress, "too many instruments are being created from this address"
 	}
 }
 
