@@ -154,6 +154,15 @@ func TestTheProofPassesWithoutAMutation(t *testing.T) {
 	}
 }
 
+// Every mutant's texts are where they are looked for. This takes no time, and says at
+// once which mutant the code has left behind.
+func TestEveryMutantFits(t *testing.T) {
+	t.Parallel()
+	for _, m := range mutants() {
+		m.overlay(t)
+	}
+}
+
 func TestTheProofKillsEveryMutant(t *testing.T) {
 	t.Parallel()
 	for _, m := range mutants() {
