@@ -54,6 +54,28 @@ func (w *world) used(t *testing.T, id string, c *next) {
 	w.send(t, http.MethodGet, "/v1/instruments?limit=100", "", nil)
 }
 
+// anEvent is the id of one of the tenant's events.
+func (w *world) anEvent(t *testing.T) string {
+	t.Helper()
+	a := w.send(t, http.MethodGet, "/v1/events?limit=1", "", nil)
+	data, _ := a.body["data"].([]any)
+	require.NotEmpty(t, data, "%v", a.body)
+	first, _ := data[0].(object)
+	id, _ := first["id"].(string)
+	require.NotEmpty(t, id)
+	return id
+}
+
+// eventsAgain reads and replays events, so that each goes to its endpoints once more.
+func (w *world) eventsAgain(t *testing.T) {
+	t.Helper()
+	require.Equal(t, http.StatusOK, w.send(t, http.MethodGet, "/v1/events/"+w.event, "", nil).status)
+	require.Equal(t, http.StatusAccepted, w.send(t, http.MethodPost, "/v1/events/"+w.event+"/replay", "", nil).status)
+	require.Equal(t, http.StatusAccepted, w.send(t, http.MethodPost, "/v1/events/replay?delivery_state=all&limit=100&since=2026-01-01T00:00:00Z", "", nil).status)
+	w.send(t, http.MethodGet, "/v1/events?delivery_state=failed&limit=100", "", nil)
+	w.send(t, http.MethodGet, "/v1/events?limit=100", "", nil)
+}
+
 // failing makes every provider fail in every way, while cards are stored, changed and read.
 func (w *world) failing(t *testing.T, c *next, id string) {
 	t.Helper()
