@@ -54,6 +54,7 @@ func (w *world) run(t *testing.T, storeDown func()) {
 	t.Helper()
 	c := &next{}
 	id := w.stored(t, c)
+	w.succeeded(t)
 	w.told(t, id)
 	w.event = w.anEvent(t)
 	w.flood(t, c, id)

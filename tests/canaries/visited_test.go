@@ -35,6 +35,8 @@ func visited(t *testing.T, metrics []byte) (operations, failures int) {
 		switch what := e.method + " " + e.path; {
 		case kinds == nil:
 			missing = append(missing, what+" is not visited: teach the test about it")
+		case e.id == "failOperation" && kinds[4]:
+			// It succeeds only where the gateway has given up, which takes it hours.
 		case !kinds[2] && (e.id != "getDocs" || !kinds[3]):
 			missing = append(missing, fmt.Sprintf("%s never succeeded: its answers were %v", what, kinds))
 		case !kinds[4] && (e.method != http.MethodGet || len(e.params) > 0):
