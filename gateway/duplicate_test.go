@@ -149,10 +149,28 @@ func TestAClaimWhoseHolderIsGoneIsTakenOver(t *testing.T) {
 		mine.Claims = []string{claim}
 		cur, _, err := w.put(t.Context(), "test", stored{}, mine)
 		require.NoError(t, err)
-		e := w.store.entries[id] // the holder begins again
-		w.store.entries[id] = memEntry{e.value, e.version + 1, "x"}
+		again, err := rec[0].begin("alpha", "other", time.Now(), time.Minute)
+		require.NoError(t, err)
+		w.store.entries[id] = memEntry{w.encode(again), rec[0].version + 1, "x"}
 		_, err = w.takeOver(t.Context(), cur, id, rec[0], []string{claim})
 		require.Equal(t, normalize.Conflict, normalize.CodeOf(err))
+	})
+	t.Run("and that the holder was sealed anew meanwhile is no life", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(alone)
+		ways["it was not sent"](t, w)
+		id := w.current().instrumentID(acme, "key 1")
+		claim := w.claimsOf(visa)[0]
+		w.store.claims[claim] = id
+		rec, err := w.load(t.Context(), "test", id)
+		require.NoError(t, err)
+		mine := newRecord(w.current().instrumentID(acme, "key 2"), acme, "cus", w.current(), nil, time.Now())
+		mine.Claims = []string{claim}
+		cur, _, err := w.put(t.Context(), "test", stored{}, mine)
+		require.NoError(t, err)
+		w.store.entries[id] = memEntry{w.encode(rec[0].Record), rec[0].version + 1, "x"}
+		_, err = w.takeOver(t.Context(), cur, id, rec[0], []string{claim})
+		require.NoError(t, err)
 	})
 }
 

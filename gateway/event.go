@@ -64,13 +64,6 @@ func newEventID() string {
 // the ids: what differs in nothing that a caller can see gives none.
 func (r Record) withEvents(before Record, now time.Time) Record {
 	found := eventsBetween(before, r, now)
-	if before.live() && r.AliasOf != "" {
-		// It turned out to be another instrument. If nobody has heard of it, nobody will.
-		heard := !slices.ContainsFunc(r.Events, func(e PendingEvent) bool { return e.Type == InstrumentCreated })
-		if r.Events = nil; !heard {
-			return r
-		}
-	}
 	if len(found) == 0 {
 		return r
 	}

@@ -39,9 +39,9 @@ func (s *Service) pump(ctx context.Context, work *sync.WaitGroup, e *endpoint) {
 
 // pumpAll delivers page after page, as fast as the endpoint's slots allow.
 func (s *Service) pumpAll(ctx context.Context, work *sync.WaitGroup, e *endpoint) error {
-	index := indexDeliveries(e.tenant, e.id)
+	index, after := indexDeliveries(e.tenant, e.id), ""
 	for ctx.Err() == nil && !e.gone.Load() {
-		members, err := s.store.Scan(ctx, index, "", deliveryPage, false)
+		members, err := s.store.Scan(ctx, index, after, deliveryPage, false)
 		if err != nil {
 			return storeError("events", err)
 		}
@@ -70,9 +70,14 @@ func (s *Service) pumpAll(ctx context.Context, work *sync.WaitGroup, e *endpoint
 			claimed, ok, err := s.claimDelivery(ctx, e, entry, Member{index, members[i]})
 			if err != nil || !ok {
 				e.end()
-				if err != nil {
-					return err
-				}
+			}
+			switch {
+			case errors.Is(err, ErrUnreadable):
+				after = members[i] // it stays where it is, and holds up no other one
+				continue
+			case err != nil:
+				return err
+			case !ok:
 				continue
 			}
 			work.Go(func() {
@@ -90,8 +95,8 @@ func (s *Service) claimDelivery(ctx context.Context, e *endpoint, entry Entry, f
 	if entry.Version == 0 {
 		return claimed, false, s.dropEventMembers(ctx, []Member{found})
 	}
-	cur := storedEvent{version: entry.Version}
-	if cur.event, err = decodeEvent(entry.Value); err != nil {
+	cur, err := s.decodeEvent(eventKey(e.tenant, memberID(found.Member)), entry)
+	if err != nil {
 		return claimed, false, err
 	}
 	next, i := cur.event, cur.at(e.id)
@@ -102,7 +107,7 @@ func (s *Service) claimDelivery(ctx context.Context, e *endpoint, entry Entry, f
 		d.Next = now.Add(claimedFor)
 		next = cur.with(d)
 	}
-	w := eventWrite(cur, next)
+	w := s.eventWrite(cur, next)
 	w.Remove = append(w.Remove, found) // a crash between two round trips leaves one behind
 	res, err := s.write(ctx, w)
 	if err != nil {
@@ -143,15 +148,14 @@ func (s *Service) changeDelivery(ctx context.Context, e *endpoint, cur storedEve
 		}
 		d := fn(cur.Deliveries[i])
 		next := cur.with(d)
-		res, err := s.write(ctx, eventWrite(cur, next))
+		res, err := s.write(ctx, s.eventWrite(cur, next))
 		if err != nil || res.Applied {
 			return d, err
 		}
 		if res.Current.Version == 0 {
 			return d, nil // its time is over
 		}
-		cur.version = res.Current.Version
-		if cur.event, err = decodeEvent(res.Current.Value); err != nil {
+		if cur, err = s.decodeEvent(eventKey(cur.Tenant, cur.ID), res.Current); err != nil {
 			return d, err
 		}
 	}

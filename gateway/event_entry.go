@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +8,7 @@ import (
 
 // event is the durable state of an event that is to be delivered: an entry of its own,
 // which lives for ever while an endpoint waits for it, and for eventRetention after
-// that. What is sent is frozen here, to the byte.
+// that. What is sent is frozen here, to the byte; the store has it sealed.
 type event struct {
 	Schema     int        `json:"schema"`
 	ID         string     `json:"id"`
@@ -19,7 +17,7 @@ type event struct {
 	Instrument string     `json:"instrument,omitempty"` // its id
 	Provider   string     `json:"provider,omitempty"`
 	OccurredAt time.Time  `json:"occurred_at"`
-	Body       string     `json:"body"` // JSON, as it is sent
+	Body       string     `json:"-"` // JSON, as it is sent; see durableEvent
 	Deliveries []delivery `json:"deliveries"`
 }
 
@@ -178,25 +176,6 @@ func (d delivery) replayed(now time.Time) delivery {
 	return delivery{Endpoint: d.Endpoint, Host: d.Host, State: DeliveryPending, Next: now}
 }
 
-func (e event) encode() []byte {
-	b, err := json.Marshal(e)
-	if err != nil {
-		panic("gateway: an event is always encodable: " + err.Error())
-	}
-	return b
-}
-
-func decodeEvent(b []byte) (event, error) {
-	var e event
-	if err := json.Unmarshal(b, &e); err != nil {
-		return e, fmt.Errorf("%w: an event cannot be read: %w", ErrStore, err)
-	}
-	if e.Schema != schemaVersion {
-		return e, fmt.Errorf("%w: event %s has schema %d, this release reads %d", ErrStore, e.ID, e.Schema, schemaVersion)
-	}
-	return e, nil
-}
-
 // storedEvent is an event with the version that the store has of it.
 type storedEvent struct {
 	event
@@ -206,7 +185,7 @@ type storedEvent struct {
 // eventWrite replaces an event, with the index members that follow from it. What
 // should be there is added even if it was before: a crash between two round trips may
 // have left it out.
-func eventWrite(cur storedEvent, next event) Write {
+func eventWrite(sealer *Sealer, cur storedEvent, next event) Write {
 	var before []Member
 	if cur.version > 0 {
 		before = cur.members()
@@ -214,7 +193,7 @@ func eventWrite(cur storedEvent, next event) Write {
 	after := next.members()
 	_, remove := indexChange(before, after)
 	return Write{
-		Key: eventKey(next.Tenant, next.ID), Expect: cur.version, Value: next.encode(), Nonce: nonce(), TTL: next.life(),
+		Key: eventKey(next.Tenant, next.ID), Expect: cur.version, Value: sealer.encodeEvent(next), Nonce: nonce(), TTL: next.life(),
 		Add: after, Remove: remove,
 	}
 }
@@ -222,17 +201,17 @@ func eventWrite(cur storedEvent, next event) Write {
 // overEvent is the write that brings an event of a backup or a journal into the store.
 // The later state stays; one that was settled since is delivered once more, since no
 // file has what lives for a time only.
-func overEvent(from storedEvent, have Entry) (w Write, changed bool, err error) {
+func overEvent(sealer *Sealer, from storedEvent, have Entry) (w Write, changed bool, err error) {
 	if have.Version >= from.version {
 		return w, false, nil
 	}
-	cur := storedEvent{version: have.Version}
+	cur := storedEvent{}
 	if have.Version > 0 {
-		if cur.event, err = decodeEvent(have.Value); err != nil {
+		if cur, err = sealer.decodeEvent(eventKey(from.Tenant, from.ID), have); err != nil {
 			return w, false, err
 		}
 	}
-	w = eventWrite(cur, from.event)
+	w = eventWrite(sealer, cur, from.event)
 	w.Version = from.version
 	return w, true, nil
 }

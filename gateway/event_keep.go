@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -170,14 +171,17 @@ func (s *Service) dropAged(ctx context.Context, tenant, index string, members []
 			dead = append(dead, Member{index, members[i]})
 			continue
 		}
-		e, err := decodeEvent(entry.Value)
+		e, err := s.decodeEvent(keys[i], entry)
+		if errors.Is(err, ErrUnreadable) {
+			continue // it keeps no other one from being dropped
+		}
 		if err != nil {
 			return err
 		}
 		if e.life() > 0 {
 			continue
 		}
-		if _, err := s.write(ctx, eventWrite(storedEvent{e, entry.Version}, e.abandoned())); err != nil {
+		if _, err := s.write(ctx, s.eventWrite(e, e.abandoned())); err != nil {
 			return storeError("events", err)
 		}
 		s.log.Error("an event was given up: its endpoint was away for as long as events are kept", zap.String("event", e.ID), zap.String("tenant", tenant))

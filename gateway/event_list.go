@@ -94,11 +94,11 @@ func (s *Service) loadEvent(ctx context.Context, op, tenant, id string) (storedE
 	if entry.Version == 0 {
 		return storedEvent{}, notFound(op)
 	}
-	e, err := decodeEvent(entry.Value)
+	e, err := s.decodeEvent(eventKey(tenant, id), entry)
 	if err != nil {
 		return storedEvent{}, storeError(op, err)
 	}
-	return storedEvent{e, entry.Version}, nil
+	return e, nil
 }
 
 // ListEvents returns a tenant's events, as far as they are kept.
@@ -197,11 +197,11 @@ func (s *Service) loadEvents(ctx context.Context, op, tenant string, members []s
 		if entry.Version == 0 {
 			continue
 		}
-		e, err := decodeEvent(entry.Value)
+		e, err := s.decodeEvent(keys[i], entry)
 		if err != nil {
 			return nil, storeError(op, err)
 		}
-		out[i] = &storedEvent{e, entry.Version}
+		out[i] = &e
 	}
 	return out, nil
 }
@@ -266,7 +266,7 @@ func (s *Service) replay(ctx context.Context, cur storedEvent, onlyFailed bool) 
 				Code: normalize.InvalidState, Outcome: normalize.NotSent, Op: op, Msg: "no configured endpoint wants events of this type",
 			}
 		}
-		res, err := s.write(ctx, eventWrite(cur, next))
+		res, err := s.write(ctx, s.eventWrite(cur, next))
 		if err != nil {
 			return cur.event, storeError(op, err)
 		}
@@ -276,8 +276,7 @@ func (s *Service) replay(ctx context.Context, cur storedEvent, onlyFailed bool) 
 		if res.Current.Version == 0 {
 			return cur.event, notFound(op)
 		}
-		cur.version = res.Current.Version
-		if cur.event, err = decodeEvent(res.Current.Value); err != nil {
+		if cur, err = s.decodeEvent(eventKey(cur.Tenant, cur.ID), res.Current); err != nil {
 			return cur.event, storeError(op, err)
 		}
 	}

@@ -218,7 +218,7 @@ func (s *Service) emit(ctx context.Context, work *sync.WaitGroup, e event) error
 	if len(e.Deliveries) == 0 {
 		return nil
 	}
-	res, err := s.write(ctx, eventWrite(storedEvent{}, e))
+	res, err := s.write(ctx, s.eventWrite(storedEvent{}, e))
 	if err != nil || !res.Applied {
 		for _, ep := range begun {
 			ep.end()
@@ -226,7 +226,7 @@ func (s *Service) emit(ctx context.Context, work *sync.WaitGroup, e event) error
 		if err != nil {
 			return storeError("events", err)
 		}
-		return s.again(ctx, res.Current)
+		return s.again(ctx, eventKey(e.Tenant, e.ID), res.Current)
 	}
 	for _, ep := range begun {
 		work.Go(func() {
@@ -239,12 +239,12 @@ func (s *Service) emit(ctx context.Context, work *sync.WaitGroup, e event) error
 
 // again completes the index members of an event that is there already: whoever wrote
 // it may have died between two round trips.
-func (s *Service) again(ctx context.Context, have Entry) error {
-	e, err := decodeEvent(have.Value)
+func (s *Service) again(ctx context.Context, key string, have Entry) error {
+	e, err := s.decodeEvent(key, have)
 	if err != nil {
 		return err
 	}
-	if _, err := s.write(ctx, eventWrite(storedEvent{e, have.Version}, e)); err != nil {
+	if _, err := s.write(ctx, s.eventWrite(e, e.event)); err != nil {
 		return storeError("events", err)
 	}
 	return nil // one that somebody else has changed meanwhile has its members from them

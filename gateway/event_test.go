@@ -98,8 +98,8 @@ func TestWhatDidNotHappenIsNotTold(t *testing.T) {
 	})
 }
 
-// What was created for a moment and turned out to be another instrument was never heard
-// of, unless its event was relayed already.
+// What lived for a moment and turned out to be another instrument is told of as created
+// and as deleted, whatever was relayed meanwhile: whoever has heard of it hears of its end.
 func TestAnInstrumentThatTurnsOutToBeAnother(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0).UTC()
@@ -108,12 +108,15 @@ func TestAnInstrumentThatTurnsOutToBeAnother(t *testing.T) {
 	require.Len(t, born.Events, 1)
 	alias := born
 	alias.AliasOf = "ins_2"
-	require.Empty(t, alias.withEvents(born, now).Events)
+	events := alias.withEvents(born, now).Events
+	require.Len(t, events, 2)
+	require.Equal(t, born.Events[0], events[0])
+	require.Equal(t, InstrumentDeleted, events[1].Type)
 
 	heard := born.relayed(born.Events)
 	alias = heard
 	alias.AliasOf = "ins_2"
-	events := alias.withEvents(heard, now).Events
+	events = alias.withEvents(heard, now).Events
 	require.Len(t, events, 1)
 	require.Equal(t, InstrumentDeleted, events[0].Type)
 }

@@ -244,6 +244,25 @@ func TestANoticeOfACustomer(t *testing.T) {
 	})
 }
 
+// The mark is kept where the provider has something, so that it holds up no look at what
+// another provider has of the customer.
+func TestACustomersMarkIsKeptAtItsProvider(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := listening()
+		elsewhere := w.stores(t, acme, input("cus", card(visa)), "first").Instrument
+		w.a.will("create", step{err: failure(normalize.RateLimited, normalize.NotSent)})
+		there := w.stores(t, acme, input("cus", card(mastercard)), "second").Instrument
+		require.Equal(t, "beta", there.ProviderTokens[0].Provider)
+		customer := there.ProviderTokens[0].References["customer"]
+		require.NoError(t, w.notices(t.Context(), "beta", adapters.Notice{ID: "x", NoticeNames: adapters.NoticeNames{Customer: customer}}))
+		recs, err := w.load(t.Context(), "test", elsewhere.ID, there.ID)
+		require.NoError(t, err)
+		require.Empty(t, recs[0].Refresh)
+		require.Len(t, recs[1].Refresh, 1)
+	})
+}
+
 func TestANoticeOfACustomerWithoutInstruments(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

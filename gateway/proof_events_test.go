@@ -17,8 +17,8 @@ func endpoints() []gateway.EventEndpoint {
 
 // eventsTold checks a record's events against what became of it: the letter E.
 //
-//	E  an instrument that lives was created once, one that is gone was deleted once, and
-//	   what never was an instrument is told of by nothing
+//	E  an instrument that lives was created once, one that is gone was deleted once, also
+//	   if it turned out to be another one, and what never was an instrument is told of by nothing
 func eventsTold(r gateway.Record) []string {
 	n, ids := map[gateway.EventType]int{}, map[string]bool{}
 	for _, e := range r.Events {
@@ -34,6 +34,8 @@ func eventsTold(r gateway.Record) []string {
 		ok = ok && created == 1 && deleted == 0
 	case !r.DeletedAt.IsZero():
 		ok = ok && created == 1 && deleted == 1 && r.Events[len(r.Events)-1].Type == gateway.InstrumentDeleted
+	case r.AliasOf != "":
+		ok = ok && created <= 1 && deleted == created && len(r.Events) == created+deleted+n[gateway.InstrumentUpdated]+n[gateway.ProviderTokenChanged]
 	default:
 		ok = ok && len(r.Events) == 0
 	}

@@ -91,8 +91,8 @@ func restorable(sealer *Sealer, key string, e Entry) (restoring, error) {
 		return restoring{sealer: sealer, entry: e, drains: true}, err
 	}
 	if isEventKey(key) {
-		ev, err := decodeEvent(e.Value)
-		return restoring{entry: e, event: &storedEvent{ev, e.Version}}, err
+		ev, err := sealer.decodeEvent(key, e)
+		return restoring{sealer: sealer, entry: e, event: &ev}, err
 	}
 	if !ValidInstrumentID(key) {
 		return restoring{sealer: sealer, entry: e}, nil
@@ -115,7 +115,7 @@ func (r restoring) over(key string, have Entry) (w Write, next stored, changed b
 		return Write{Key: key, Expect: have.Version, Value: next.Value, Version: next.Version, Nonce: nonce()}, stored{}, changed, err
 	}
 	if r.event != nil {
-		w, changed, err := overEvent(*r.event, have)
+		w, changed, err := overEvent(r.sealer, *r.event, have)
 		return w, stored{}, changed, err
 	}
 	if r.record == nil {

@@ -40,6 +40,18 @@ func (e *engine) decodeKeyUse(entry string, value Entry) (storedKeyUse, error) {
 	return k, err
 }
 
+// eventWrite is the write that replaces an event, sealed under the key that is current now.
+func (e *engine) eventWrite(cur storedEvent, next event) Write {
+	return eventWrite(e.sealer.Load(), cur, next)
+}
+
+// decodeEvent reads the event under key.
+func (e *engine) decodeEvent(key string, entry Entry) (storedEvent, error) {
+	out, err := e.sealer.Load().decodeEvent(key, entry)
+	e.noteUnreadable(err)
+	return out, err
+}
+
 // noteUnreadable raises an alarm if a stored value does not open: somebody has changed
 // the store, or a key was taken away too early.
 func (e *engine) noteUnreadable(err error) {

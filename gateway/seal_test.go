@@ -21,7 +21,9 @@ func mayBeRead() []string {
 		// of a record
 		"schema", "id", "tenant", "customer", "state", "fence", "owner", "lease_end", "digest_key", "digest", "attempts", "passed", "tokens", "view",
 		"alias_of", "absent_at", "tries", "due_at", "pinned", "late", "doubt", "held", "taken", "deleted_at", "claims", "plan", "mirrored",
-		"mirror_of", "attached", "created_at", "updated_at", "skew", "sealed", "sealed_by",
+		"mirror_of", "attached", "created_at", "updated_at", "skew", "sealed", "sealed_by", "named", "refresh", "events", "expiry_told",
+		// of a mark that a provider is to be asked
+		"whole",
 		// of an attempt and of a token
 		"provider", "outcome", "code", "at", "ms", "type", "role", "status", "provider_status", "version", "synced_at", "record", "until", "behind",
 		// of what is behind and of a doubt
@@ -30,6 +32,8 @@ func mayBeRead() []string {
 		"card", "bank_account", "fingerprint", "fingerprint_of", "brand", "bin", "last4", "exp_month", "exp_year", "account_type",
 		// of a customer, and of what became of an idempotency key
 		"making", "by",
+		// of an event, of its deliveries and of a provider's outages
+		"instrument", "occurred_at", "deliveries", "endpoint", "host", "next", "last_at", "last_status", "last_error", "delivered_at", "down", "reports",
 	}
 }
 
@@ -49,7 +53,8 @@ func readable(value []byte) []string {
 		}
 		delete(v, "sealed")
 	}
-	delete(v, "making") // by provider
+	delete(v, "making")  // by provider
+	delete(v, "reports") // by gateway
 	allowed, out := mayBeRead(), []string(nil)
 	var walk func(at string, v any)
 	walk = func(at string, v any) {
