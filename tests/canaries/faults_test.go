@@ -91,7 +91,7 @@ func (w *world) succeeded(t *testing.T) {
 	}
 	body = create("cus-undecided", card(canaries()[1]))
 	body["provider"] = rebilly
-	w.fail(t, rebilly, fault.Rule{Fault: fault.CommitThenDrop, Method: http.MethodPost, Path: "/organizations/*/payment-instruments"}, fault.Rule{Fault: fault.Reset, Method: http.MethodGet})
+	w.fail(t, rebilly, fault.Rule{Fault: fault.CommitThenDrop, Method: http.MethodPost, Path: "/organizations/*/payment-instruments"}, fault.Rule{Fault: fault.Reset, Method: http.MethodGet, Path: "/organizations/*/payment-instruments"})
 	a = w.send(t, http.MethodPost, "/v1/instruments", "undecided", body)
 	require.Equal(t, http.StatusAccepted, a.status, "%v", a.body)
 	op := a.str("id")
