@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -152,7 +153,7 @@ func (w *world) history(t *testing.T, aof []byte) []byte {
 	commands := 0
 	for {
 		args, err := command(in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err, "after %d commands", commands)

@@ -81,7 +81,7 @@ func everythingOn(t *testing.T, l *listener) loud {
 	t.Cleanup(collector.Close)
 	own.spans = spans.Load
 	own.admin = programs.FreePort(t)
-	own.settings.events = fmt.Sprintf("events: {endpoints: [{url: %q, secrets: [env:CHAOS_EVENT_SECRET]}]}", l.url)
+	own.events = fmt.Sprintf("events: {endpoints: [{url: %q, secrets: [env:CHAOS_EVENT_SECRET]}]}", l.url)
 	own.more += fmt.Sprintf(`
 audit: {file: %q}
 tracing: {endpoint: %q, sample: 0.05}
