@@ -111,11 +111,12 @@ func (e event) members() []Member {
 func (e event) state() DeliveryState {
 	state := DeliveryDelivered
 	for _, d := range e.Deliveries {
-		switch {
-		case d.State == DeliveryFailed:
+		switch d.State {
+		case DeliveryFailed:
 			return DeliveryFailed
-		case d.State == DeliveryPending:
+		case DeliveryPending:
 			state = DeliveryPending
+		case DeliveryDelivered:
 		}
 	}
 	return state
