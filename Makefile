@@ -36,7 +36,7 @@ check: $(LINT) ## formatting, lint, vet, tidy modules, licences, generated files
 # The race detector makes the proof of the gateway many times as slow: with it only a
 # part of the proof is run, and then all of it without.
 test: redis-server ## everything that needs no network, with a real redis-server
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout 30m ./...
 	go test -run '$(PROOF)' ./gateway
 
 chaos: redis-server ## gateways and Redis killed, frozen, cut off and out of room, with the built binary: 40 minutes

@@ -57,7 +57,7 @@ func (w *world) run(t *testing.T, storeDown func()) {
 	w.succeeded(t)
 	w.told(t, id)
 	w.event = w.anEvent(t)
-	w.flood(t, c, id)
+	w.flood(t, c)
 	w.notices(t, c)
 	w.refused(t, c)
 	w.raw(t, c)
@@ -87,6 +87,6 @@ func (w *world) judge(t *testing.T, s sinks) {
 	for _, text := range s {
 		size += len(text)
 	}
-	operations, failures := visited(t, s["/metrics"])
-	t.Logf("%d requests (%v) of %d operations, which failed in %d ways by status, %d sinks of %d KiB: no number; %d planted forms, all found", w.sent, w.status, operations, failures, len(s), size>>10, planted)
+	operations, statuses := visited(t, s["/metrics"])
+	t.Logf("%d requests (%v) of %d operations with %d different statuses of theirs, %d sinks of %d KiB: no number; %d planted forms, all found", w.sent, w.status, operations, statuses, len(s), size>>10, planted)
 }

@@ -98,10 +98,14 @@ func bodies(id, number, instrument string) []any {
 	return out
 }
 
-// flood sends the numbers to every member of every endpoint.
-func (w *world) flood(t *testing.T, c *next, instrument string) {
+// flood sends the numbers to every member of every endpoint, each with an instrument
+// of its own, so that what one deletes is there for the next.
+func (w *world) flood(t *testing.T, c *next) {
 	t.Helper()
 	for _, e := range endpoints(t) {
+		fresh := w.send(t, http.MethodPost, "/v1/instruments", "fresh-"+e.id, create("cus-"+e.id, card(canaries()[0])))
+		require.Equal(t, http.StatusCreated, fresh.status, "%v", fresh.body)
+		instrument := fresh.str("id")
 		path := w.path(e, instrument, "", "")
 		for _, p := range e.params {
 			for range 3 {
