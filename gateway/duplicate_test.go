@@ -120,11 +120,11 @@ func TestAClaimWhoseHolderIsGoneIsTakenOver(t *testing.T) {
 		t.Parallel()
 		w := newWorld(alone)
 		ways["it was not sent"](t, w)
-		for _, claim := range w.claimsOf(visa) {
+		for _, claim := range w.claimsOf() {
 			w.store.claims[claim] = w.current().instrumentID(acme, "key 1")
 		}
 		require.False(t, w.stores(t, acme, input("cus", card(visa)), "key 2").Deduplicated)
-		require.Equal(t, w.current().instrumentID(acme, "key 2"), w.store.owner(w.claimsOf(visa)[0]))
+		require.Equal(t, w.current().instrumentID(acme, "key 2"), w.store.owner(w.claimsOf()[0]))
 	})
 	t.Run("and its own retry finds the new holder", func(t *testing.T) {
 		t.Parallel()
@@ -141,7 +141,7 @@ func TestAClaimWhoseHolderIsGoneIsTakenOver(t *testing.T) {
 		w := newWorld(alone)
 		ways["it was not sent"](t, w)
 		id := w.current().instrumentID(acme, "key 1")
-		claim := w.claimsOf(visa)[0]
+		claim := w.claimsOf()[0]
 		w.store.claims[claim] = id
 		rec, err := w.load(t.Context(), "test", id)
 		require.NoError(t, err)
@@ -160,7 +160,7 @@ func TestAClaimWhoseHolderIsGoneIsTakenOver(t *testing.T) {
 		w := newWorld(alone)
 		ways["it was not sent"](t, w)
 		id := w.current().instrumentID(acme, "key 1")
-		claim := w.claimsOf(visa)[0]
+		claim := w.claimsOf()[0]
 		w.store.claims[claim] = id
 		rec, err := w.load(t.Context(), "test", id)
 		require.NoError(t, err)
@@ -174,10 +174,10 @@ func TestAClaimWhoseHolderIsGoneIsTakenOver(t *testing.T) {
 	})
 }
 
-// claimsOf are the claims on a number of customer "cus" at alpha.
-func (w *world) claimsOf(number string) []string {
+// claimsOf are the claims on the card of customer "cus" at alpha.
+func (w *world) claimsOf() []string {
 	c := &creation{s: w.Service, tenant: w.tenant(acme), in: input("cus")}
-	return c.claims(w.providers["alpha"], card(number))
+	return c.claims(w.providers["alpha"], card(visa))
 }
 
 func TestACardThatIsBeingStoredIsAConflict(t *testing.T) {

@@ -111,10 +111,11 @@ func (e event) members() []Member {
 func (e event) state() DeliveryState {
 	state := DeliveryDelivered
 	for _, d := range e.Deliveries {
-		switch {
-		case d.State == DeliveryFailed:
+		switch d.State {
+		case DeliveryDelivered:
+		case DeliveryFailed:
 			return DeliveryFailed
-		case d.State == DeliveryPending:
+		case DeliveryPending:
 			state = DeliveryPending
 		}
 	}

@@ -65,8 +65,10 @@ func (l Limits) LimitNames() []LimitName {
 		name LimitName
 		set  bool
 	}{
-		{LimitTenant, l.Tenant.limits()}, {LimitKey, l.Key.limits()},
-		{LimitCreatesPerCustomer, l.CreatesPerCustomer.limits()}, {LimitCreatesPerAddress, l.CreatesPerAddress.limits()},
+		{LimitTenant, l.Tenant.limits()},
+		{LimitKey, l.Key.limits()},
+		{LimitCreatesPerCustomer, l.CreatesPerCustomer.limits()},
+		{LimitCreatesPerAddress, l.CreatesPerAddress.limits()},
 		{LimitDeclinesPerCustomer, l.DeclinesPerCustomer.limits()},
 	} {
 		if one.set {

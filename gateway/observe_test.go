@@ -36,8 +36,10 @@ func (n *observed) note(text string, args ...any) {
 	n.other[fmt.Sprintf(text, args...)]++
 }
 
-func (n *observed) StoreCall(c StoreCall)                   { n.note("%s %s", c.Operation, c.Result) }
-func (n *observed) PassedOver(provider string, why Reason)  { n.note("passed %s %s", provider, why) }
+func (n *observed) StoreCall(c StoreCall) { n.note("%s %s", c.Operation, c.Result) }
+
+func (n *observed) PassedOver(provider string, why Reason) { n.note("passed %s %s", provider, why) }
+
 func (n *observed) FailedOver(provider string)              { n.note("failed over to %s", provider) }
 func (n *observed) Noticed(provider string, r NoticeResult) { n.note("noticed %s %s", provider, r) }
 func (n *observed) Limited(tenant string, by LimitName)     { n.note("limited %s %s", tenant, by) }

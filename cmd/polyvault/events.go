@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -202,17 +203,14 @@ func (r *remote) printEvents(cmd *cobra.Command, events []client.Event) error {
 		if about == "" {
 			about = e.Provider
 		}
-		ends := ""
+		ends := make([]string, len(e.Deliveries))
 		for i, d := range e.Deliveries {
-			if i > 0 {
-				ends += ", "
-			}
-			ends += d.Host + " " + string(d.State)
+			ends[i] = d.Host + " " + string(d.State)
 			if d.LastError != "" && d.State != client.DeliveryStateDelivered {
-				ends += fmt.Sprintf(" (%s, tries %d)", whyNot(d), d.Tries)
+				ends[i] += fmt.Sprintf(" (%s, tries %d)", whyNot(d), d.Tries)
 			}
 		}
-		out.printf("%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Type, about, e.OccurredAt.Format(time.RFC3339), e.State, ends)
+		out.printf("%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Type, about, e.OccurredAt.Format(time.RFC3339), e.State, strings.Join(ends, ", "))
 	}
 	return errors.Join(out.err, w.Flush())
 }
