@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -165,12 +166,23 @@ func (r *remote) replayAll(cmd *cobra.Command, c *client.Client, in client.ListE
 		page.Cursor = &done.NextCursor
 	}
 	out := &printer{w: cmd.OutOrStdout()}
-	if r.json {
+	switch {
+	case r.json:
 		out.printf("{\"replayed\":%d}\n", total)
-	} else {
-		out.printf("%d events are delivered once more\n", total)
+	case total == 0 && *in.DeliveryState == "failed":
+		out.printf("no event of that time was given up: --state all sends those again that were delivered\n")
+	default:
+		out.printf("%d to be delivered once more\n", total)
 	}
 	return out.err
+}
+
+// whyNot is how the last try failed.
+func whyNot(d client.EventDelivery) string {
+	if d.LastStatus != 0 {
+		return fmt.Sprintf("%s %d", d.LastError, d.LastStatus)
+	}
+	return d.LastError // there was no answer
 }
 
 func (r *remote) printEvents(cmd *cobra.Command, events []client.Event) error {
@@ -191,17 +203,14 @@ func (r *remote) printEvents(cmd *cobra.Command, events []client.Event) error {
 		if about == "" {
 			about = e.Provider
 		}
-		ends := ""
+		ends := make([]string, len(e.Deliveries))
 		for i, d := range e.Deliveries {
-			if i > 0 {
-				ends += ", "
-			}
-			ends += d.Host + " " + string(d.State)
-			if d.LastError != "" {
-				ends += fmt.Sprintf(" (%s %d, tries %d)", d.LastError, d.LastStatus, d.Tries)
+			ends[i] = d.Host + " " + string(d.State)
+			if d.LastError != "" && d.State != client.DeliveryStateDelivered {
+				ends[i] += fmt.Sprintf(" (%s, tries %d)", whyNot(d), d.Tries)
 			}
 		}
-		out.printf("%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Type, about, e.OccurredAt.Format(time.RFC3339), e.State, ends)
+		out.printf("%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Type, about, e.OccurredAt.Format(time.RFC3339), e.State, strings.Join(ends, ", "))
 	}
 	return errors.Join(out.err, w.Flush())
 }

@@ -198,7 +198,7 @@ func TestRefusalsOfPublicOperations(t *testing.T) {
 		log := &auditRec{}
 		a := newAuditor(log, exampleTime)
 		a.table["getHealth"] = auditing{"health.read", auditRefused}
-		c := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", http.NoBody), httptest.NewRecorder())
+		c := echo.New().NewContext(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody), httptest.NewRecorder())
 		x := exchangeOf(c)
 		x.operation = "getHealth"
 		a.watch(c, x, operation{scope: public})

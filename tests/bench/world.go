@@ -135,7 +135,8 @@ log: {level: warn, format: json}
 func (w *world) spawn(ctx context.Context, args []string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // our own binaries
 	cmd.Dir, cmd.Stderr = w.dir, os.Stderr
-	cmd.Env = append(os.Environ(), "BENCH_REFERENCE_KEY=YmVuY2htYXJrLXJlZmVyZW5jZS1rZXktMzItYnl0ZXM=")
+	cmd.Env = append(os.Environ(), "BENCH_REFERENCE_KEY=YmVuY2htYXJrLXJlZmVyZW5jZS1rZXktMzItYnl0ZXM=",
+		"BENCH_ENCRYPTION_KEY=YmVuY2htYXJrLWVuY3J5cHRpb25rZXktMzItYnl0ZXM=", "BENCH_EVENTS_SECRET=whsec_YmVuY2htYXJrLWV2ZW50cy1zZWNyZXQtMzItYnl0ZXM=")
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%s: %w (is it installed?)", args[0], err)
 	}

@@ -140,7 +140,7 @@ func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 func (r rig) call(t *testing.T, a *answers) {
 	t.Helper()
 	var inside context.Context
-	r.ask(t, "/v1/x", theirs, func(_ http.ResponseWriter, in *http.Request) { inside = in.Context() })
+	r.ask(t, "/v1/x", theirs, func(_ http.ResponseWriter, in *http.Request) { inside = in.Context() }) //nolint:fatcontext // it is one request
 	req, err := http.NewRequestWithContext(inside, http.MethodPost, "https://api.example.com/tms/canary?x=canary", strings.NewReader("canary"))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "canary")
