@@ -15,6 +15,9 @@ import (
 
 const eventSecret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3" // of the receivers of these tests
 
+// nextEventSecret is the one that takes its place.
+const nextEventSecret = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4"
+
 // listener is a merchant's endpoint.
 type listener struct {
 	url string
