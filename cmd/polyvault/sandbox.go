@@ -37,6 +37,9 @@ func newSandbox() *cobra.Command {
 			"Seeding with {\"customers\", \"each\", \"first\", \"provider\"} makes customers with so many cards each, and answers a file for polyvault import.\n" +
 			"Secrets are {\"secrets\": […]}: the credentials that are accepted from now on, more than one while they are exchanged;\n" +
 			"CyberSource's are a key id, a colon and the shared secret. GET tells how often each was used.\n" +
+			"PUT /_sandbox/webhooks says where webhooks of changes go and how they are signed: {\"url\", \"key_id\", \"key\"} for CyberSource,\n" +
+			"{\"url\", \"username\", \"password\"} for Rebilly, {\"url\", \"secret\"} for BigCommerce. POST /_sandbox/change makes a change behind\n" +
+			"the gateway's back: {\"instrument\", \"exp_month\", \"exp_year\", \"default\", \"gone\", \"quiet\"}.\n" +
 			"A fault is {\"method\", \"path\", \"fault\", \"times\", \"delay_ms\", \"status\", \"probability\"}; all but \"fault\" may be left out:\n" +
 			"without times it stays, with a probability below 1 it hits at random.",
 		Args: cobra.NoArgs,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,22 +59,62 @@ func (v vaulted) place() string {
 // record is what its provider has.
 func TestC22Webhooks(t *testing.T) {
 	t.Parallel()
-	redis := redistest.StartServer(t)
-	w := newWorldOver(t, 0, redis.Addr, "dev")
-	hooks := map[string]string{
-		cybersource: fmt.Sprintf(", webhook_keys: [{key_id: older, key: b25lLXRoYXQtaXMtcmVwbGFjZWQ=}, {key_id: %s, key: %q}]", hookKeyID, hookKey),
-		rebilly:     fmt.Sprintf(", webhook_credentials: [{username: %s, password: %s}]", hookUser, hookPassword),
-		bigcommerce: fmt.Sprintf(", webhook_secrets: [%s]", hookSecret),
+	for name, over := range map[string]func(*testing.T) (store string, gateways int, keys func() any){
+		"redis": func(t *testing.T) (string, int, func() any) {
+			t.Helper()
+			redis := redistest.StartServer(t)
+			return fmt.Sprintf(`redis: {url: "redis://%s/0", durability: dev}`, redis.Addr), 2, func() any { return redis.Do(t, "DBSIZE") }
+		},
+		"bolt": func(t *testing.T) (string, int, func() any) {
+			t.Helper()
+			return fmt.Sprintf("bolt: {path: %q}", filepath.Join(t.TempDir(), "polyvault.db")), 1, func() any { return nil } // nobody else can read it
+		},
+		"cluster": func(t *testing.T) (string, int, func() any) {
+			t.Helper()
+			onlyFull(t)
+			set := redistest.StartClusterSet(t, 3, 0, "--cluster-node-timeout", "5000")
+			return fmt.Sprintf(`redis: {addrs: [%s], cluster: true, durability: dev}`, quoted(set.Addrs())), 2, func() any {
+				var sizes []any
+				for _, s := range set.Masters {
+					sizes = append(sizes, s.Do(t, "DBSIZE"))
+				}
+				return sizes
+			}
+		},
+		"sentinels": func(t *testing.T) (string, int, func() any) {
+			t.Helper()
+			onlyFull(t)
+			set := redistest.StartSentinelSet(t, guarded()...)
+			return fmt.Sprintf(`redis: {addrs: [%s], master_name: %s, durability: strict}`, quoted(set.Addrs()), set.Name), 2, func() any {
+				return set.Master(t).Do(t, "DBSIZE")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, gateways, keys := over(t)
+			w := newWorldIn(t, 0, store)
+			hooks := map[string]string{
+				cybersource: fmt.Sprintf(", webhook_keys: [{key_id: older, key: b25lLXRoYXQtaXMtcmVwbGFjZWQ=}, {key_id: %s, key: %q}]", hookKeyID, hookKey),
+				rebilly:     fmt.Sprintf(", webhook_credentials: [{username: %s, password: %s}]", hookUser, hookPassword),
+				bigcommerce: fmt.Sprintf(", webhook_secrets: [%s]", hookSecret),
+			}
+			for range gateways {
+				w.gateways = append(w.gateways, w.newGatewayAs(t, settings{hooks: hooks}))
+			}
+			w.takesNotices(t, keys)
+		})
 	}
-	for range 2 {
-		w.gateways = append(w.gateways, w.newGatewayAs(t, settings{hooks: hooks}))
-	}
+}
+
+func (w *world) takesNotices(t *testing.T, keysStored func() any) {
+	t.Helper()
 	n := size(120, 1000)
 	stored := w.vaultSome(t, size(6, 12))
 	time.Sleep(600 * time.Millisecond) // what was stored just now may not be shown yet
 
 	// Forged ones: refused, and nothing happens.
-	keys, asked := redis.Do(t, "DBSIZE"), w.reads(t)
+	keys, asked := keysStored(), w.reads(t)
 	forged := make([]notice, 0, n/4)
 	for i := range n / 4 {
 		forged = append(forged, forge(i, stored[i%len(stored)]))
@@ -82,7 +123,7 @@ func TestC22Webhooks(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, a.status, "%d: %s", i, a.raw)
 		require.Equal(t, "invalid_webhook", a.str("code"))
 	}
-	require.Equal(t, keys, redis.Do(t, "DBSIZE"))
+	require.Equal(t, keys, keysStored())
 	require.Equal(t, asked, w.reads(t))
 
 	// Changes at the providers, each with its event, delivered twice and out of order.
@@ -128,7 +169,7 @@ func (w *world) deliverByThemselves(t *testing.T, stored []vaulted) {
 	t.Helper()
 	for i, p := range providers() {
 		raw, err := json.Marshal(standin.Webhooks{
-			URL: w.gateways[i%2].url + "/v1/webhooks/" + p, Variant: cybersourcetest.SignsBody,
+			URL: w.gateways[i%len(w.gateways)].url + "/v1/webhooks/" + p, Variant: cybersourcetest.SignsBody,
 			KeyID: hookKeyID, Key: hookKey, Username: hookUser, Password: hookPassword, Secret: hookSecret,
 		})
 		require.NoError(t, err)
@@ -159,7 +200,7 @@ func (w *world) vaultSome(t *testing.T, each int) []vaulted {
 		for _, p := range providers() {
 			country := map[string]string{cybersource: "US", rebilly: "GB", bigcommerce: "CA"}[p]
 			raw := request(customer, country, published()[i%len(published())], i, 2031, p == bigcommerce)
-			a := w.gateways[i%2].create(t.Context(), fmt.Sprintf("c22-%s-%d", p, i), raw)
+			a := w.gateways[i%len(w.gateways)].create(t.Context(), fmt.Sprintf("c22-%s-%d", p, i), raw)
 			require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
 			var ins struct {
 				Tokens []struct {

@@ -124,7 +124,7 @@ func (w *world) newGatewayAs(t *testing.T, own settings) *gateway {
 	t.Helper()
 	listen := programs.FreePort(t)
 	g := &gateway{url: "http://" + listen, admin: "http://" + own.admin, config: filepath.Join(t.TempDir(), "polyvault.yaml")}
-	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read, instruments:resolve"
+	const scopes = "instruments:read, instruments:write, customers:read, customers:write, providers:read, references:read, instruments:resolve, events:read, events:write"
 	// The breaker stays closed: an open one rightly sends the next create elsewhere.
 	shape := func(provider string) string {
 		return cmp.Or(own.shapes[provider], "timeout: 1s\n    breaker: {consecutive_failures: 1000, min_requests: 1000}")
@@ -180,7 +180,7 @@ log: {level: info, format: json}
 		"CHAOS_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",
 		"CHAOS_REBILLY_KEY=sk_sandbox_polyvault",
 		"CHAOS_BIGCOMMERCE_TOKEN=sandbox-token",
-		"CHAOS_EVENT_SECRET=" + eventSecret,
+		"CHAOS_EVENT_SECRET=" + eventSecret, "CHAOS_EVENT_SECRET_NEXT=" + nextEventSecret,
 	}
 	w.run(t, g)
 	return g

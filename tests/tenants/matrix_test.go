@@ -22,12 +22,14 @@ type subject struct {
 	instrument, customer   string
 	key, change, operation string // idempotency keys of a create and of a change; an open operation
 	fingerprint, word      string // word is in the metadata
+	event, card            string // card is the provider's id of the instrument
 }
 
 func (w *world) of(tenant string) subject {
 	return subject{
 		instrument: w.ids[tenant+"0"], customer: customerOf(tenant), key: "order-" + tenant + "-0", change: "change-" + tenant,
 		operation: w.ids[tenant+"2"], fingerprint: w.ids[tenant+"fingerprint"], word: tenant,
+		event: w.ids[tenant+"event"], card: w.ids[tenant+"card"],
 	}
 }
 
@@ -35,6 +37,7 @@ func never() subject {
 	return subject{
 		instrument: neverID, customer: "cus-of-nobody", key: "order-nobody-0", change: "change-nobody", operation: neverID,
 		fingerprint: "fp_00000000000000000000000000", word: "nobody",
+		event: neverEventID, card: "card_999999",
 	}
 }
 
@@ -50,7 +53,8 @@ type cell struct {
 func at(method, path string, body ...string) func(*world, subject) request {
 	return func(w *world, s subject) request {
 		fill := strings.NewReplacer("{instrument}", s.instrument, "{customer}", s.customer, "{key}", s.key, "{change}", s.change,
-			"{operation}", s.operation, "{fingerprint}", s.fingerprint, "{word}", s.word, "{mine}", w.ids[acme+"1"])
+			"{operation}", s.operation, "{fingerprint}", s.fingerprint, "{word}", s.word,
+			"{event}", s.event, "{card}", s.card, "{mine}", w.ids[acme+"1"])
 		r := request{method: method, path: fill.Replace(path)}
 		for i, b := range body {
 			if b = fill.Replace(b); i == 0 {
@@ -150,11 +154,34 @@ func table() map[string][]cell {
 			{name: "name", make: at("POST", "/v1/providers/second/undrain"), own: 200, gone: 200},
 		},
 		"explainRoutes": {{name: "customer", make: at("POST", "/v1/routes/explain", `{"customer_id":"{customer}","source_types":["card"],"type":"card"}`), own: 200, gone: 200}},
-		"getDocument":   {{name: "page", make: at("GET", "/openapi.json"), own: 200, gone: 200}},
-		"getDocs":       {{name: "page", make: at("GET", "/docs"), own: 200, gone: 200}},
-		"getDocsAsset":  {{name: "no such", make: at("GET", "/docs/{word}.js"), own: 404, gone: 404, code: missing}},
-		"getHealth":     {{name: "page", make: at("GET", "/healthz"), own: 200, gone: 200}},
-		"getReadiness":  {{name: "page", make: at("GET", "/readyz"), own: 200, gone: 200}},
+		"listEvents": {
+			{name: "all", make: at("GET", "/v1/events"), own: 200, gone: 200},
+			{name: "of a type", make: at("GET", "/v1/events?event_type=instrument.created&limit=100"), own: 200, gone: 200},
+		},
+		"getEvent":    {{name: "id", make: at("GET", "/v1/events/{event}"), own: 200, gone: 404, code: missing}},
+		"replayEvent": {{name: "id", make: at("POST", "/v1/events/{event}/replay"), own: 202, gone: 404, code: missing}},
+		"replayEvents": {
+			{name: "range", make: at("POST", "/v1/events/replay?since=2020-01-01T00:00:00Z&delivery_state=all&limit=100"), own: 202, gone: 202},
+			{name: "range, given up", make: at("POST", "/v1/events/replay?since=2020-01-01T00:00:00Z"), own: 202, gone: 202},
+		},
+		// Webhooks are the provider's word about whatever is in its account: whose it is the
+		// sender cannot tell from the answer.
+		"receiveWebhook": {
+			{name: "forged", make: at("POST", "/v1/webhooks/first", `{"Instrument":"{card}"}`), own: 401, gone: 401, code: "invalid_webhook"},
+			{name: "forged, another sender", make: at("POST", "/v1/webhooks/first", `{"Instrument":"{card}"}`, hookHeader, "of-another"), own: 401, gone: 401, code: "invalid_webhook"},
+			{name: "authentic", make: at("POST", "/v1/webhooks/first", `{"Instrument":"{card}"}`, hookHeader, hookWord), own: 200, gone: 200},
+			{name: "authentic, of the other provider", make: at("POST", "/v1/webhooks/second", `{"Instrument":"{card}"}`, hookHeader, hookWord), own: 200, gone: 200},
+			{name: "no such provider", make: at("POST", "/v1/webhooks/{word}", `{"Instrument":"{card}"}`, hookHeader, hookWord), own: 404, gone: 404, code: missing},
+		},
+		"checkWebhook": {
+			{name: "name", make: at("GET", "/v1/webhooks/first"), own: 200, gone: 200},
+			{name: "no such", make: at("GET", "/v1/webhooks/{word}"), own: 404, gone: 404, code: missing},
+		},
+		"getDocument":  {{name: "page", make: at("GET", "/openapi.json"), own: 200, gone: 200}},
+		"getDocs":      {{name: "page", make: at("GET", "/docs"), own: 200, gone: 200}},
+		"getDocsAsset": {{name: "no such", make: at("GET", "/docs/{word}.js"), own: 404, gone: 404, code: missing}},
+		"getHealth":    {{name: "page", make: at("GET", "/healthz"), own: 200, gone: 200}},
+		"getReadiness": {{name: "page", make: at("GET", "/readyz"), own: 200, gone: 200}},
 	}
 }
 
@@ -173,6 +200,12 @@ func lists() map[string]func(w *world, tenant, cursor string) request {
 		"listInstruments":         query("/v1/instruments?limit=1"),
 		"listCustomerInstruments": query("/v1/customers/{customer}/instruments?limit=1"),
 		"findOperations":          query("/v1/operations?state=unknown&limit=1"),
+		"listEvents":              query("/v1/events?limit=1"),
+		"replayEvents": func(w *world, tenant, cursor string) request {
+			r := query("/v1/events/replay?since=2020-01-01T00:00:00Z&delivery_state=all&limit=1")(w, tenant, cursor)
+			r.method = http.MethodPost
+			return r
+		},
 		"syncInstruments": func(w *world, tenant, cursor string) request {
 			body, _ := json.Marshal(map[string]any{"provider": "first", "limit": 1, "cursor": cursor})
 			if cursor == "" {
@@ -218,13 +251,13 @@ func document(t *testing.T, w *world) (map[string]documented, *openapi3.T) {
 // blind takes out of an answer what names the subject itself, and what differs between
 // any two answers: times, and ids that the answer made.
 func blind(answer string, s subject) string {
-	for _, own := range []string{s.instrument, s.operation, s.customer, s.change, s.key, s.fingerprint, s.word} {
+	for _, own := range []string{s.instrument, s.operation, s.customer, s.change, s.key, s.fingerprint, s.event, s.word} {
 		answer = strings.ReplaceAll(answer, own, "<subject>")
 	}
 	for pattern, mark := range map[string]string{
 		`\d{4}-\d\d-\d\dT[0-9:.]+Z`: "<time>", `ins_[0-9a-z]{26}`: "<id>", `"(card|cus)_\d+"`: `"<reference>"`,
 		`Etag: "[^"]+"`: "Etag: <tag>", `"ms":\d+`: `"ms":0`, `"in_flight":\d+`: `"in_flight":0`,
-		`"(requests|success|calls)":\d+`: `"$1":0`,
+		`"(requests|success|calls|replayed)":\d+`: `"$1":0`,
 	} {
 		answer = regexp.MustCompile(pattern).ReplaceAllString(answer, mark)
 	}

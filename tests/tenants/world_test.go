@@ -9,13 +9,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/adapters/adaptertest"
+	"github.com/polyvault/polyvault/adapters/adaptertest/memvault"
 	"github.com/polyvault/polyvault/adapters/adaptertest/memvault/memvaulttest"
 	"github.com/polyvault/polyvault/adapters/fault"
 	"github.com/polyvault/polyvault/gateway"
@@ -26,12 +28,13 @@ import (
 // world is a gateway with two providers and two tenants that have the same things.
 type world struct {
 	handler http.Handler
+	service *gateway.Service
 	store   gateway.Store
 	sent    func() int // requests that reached a provider
 
 	faults []*fault.Set
 
-	keys map[string]string // by tenant, and "narrow": one of acme's with one scope
+	keys map[string]string // by tenant
 	ids  map[string]string // by what they are of
 	n    int
 }
@@ -55,7 +58,7 @@ func newWorld(t *testing.T, limits gateway.Limits) *world {
 		harness := memvaulttest.NewHarness(t)
 		vault := httptest.NewServer(harness.Standin)
 		t.Cleanup(vault.Close)
-		providers = append(providers, gateway.ProviderConfig{Name: name, Adapter: open(t, harness, vault.URL)})
+		providers = append(providers, gateway.ProviderConfig{Name: name, Adapter: telling{open(t, harness, vault.URL)}})
 		ledgers = append(ledgers, func() int { return len(harness.Standin.State().Requests) })
 		w.faults = append(w.faults, &harness.Standin.Faults)
 	}
@@ -67,32 +70,52 @@ func newWorld(t *testing.T, limits gateway.Limits) *world {
 	config := gateway.Config{
 		Store: w.store, Owner: "test", Keys: gateway.Keys{{ID: "k1", Secret: make([]byte, 32)}}, Providers: providers,
 		Routes: []gateway.Route{{Name: "all", Providers: []string{"first"}}},
+		Events: gateway.EventConfig{Every: 10 * time.Millisecond, Insecure: true},
 	}
 	var keys []httpapi.APIKey
 	for _, tenant := range []string{acme, globex} {
-		config.Tenants = append(config.Tenants, gateway.Tenant{Name: tenant, AcceptRawCard: true, Limits: limits})
+		config.Tenants = append(config.Tenants, gateway.Tenant{
+			Name: tenant, AcceptRawCard: true, Limits: limits, Events: []gateway.EventEndpoint{w.receiver(t)},
+		})
 		key, err := httpapi.NewAPIKey("test")
 		require.NoError(t, err)
 		w.keys[tenant] = key
-		keys = append(keys, httpapi.APIKey{Tenant: tenant, Name: "all", SHA256: httpapi.DigestAPIKey(key), Scopes: httpapi.Scopes()})
+		keys = append(keys, httpapi.APIKey{
+			Tenant: tenant, Name: "all", SHA256: httpapi.DigestAPIKey(key), Scopes: httpapi.Scopes(), NotAfter: time.Now().Add(time.Hour),
+		})
 	}
+	keys = append(keys, httpapi.APIKey{
+		Tenant: acme, Name: "ended", SHA256: httpapi.DigestAPIKey(endedKey), Scopes: httpapi.Scopes(), NotAfter: time.Now().Add(-time.Second),
+	})
+	keys = append(keys, httpapi.APIKey{
+		Tenant: acme, Name: "unreferenced", SHA256: httpapi.DigestAPIKey(unreferencedKey),
+		Scopes: slices.DeleteFunc(httpapi.Scopes(), func(s httpapi.Scope) bool { return s == httpapi.ReferencesRead }),
+	})
 	for _, s := range httpapi.Scopes() {
 		keys = append(keys, httpapi.APIKey{
 			Tenant: acme, Name: strings.ReplaceAll(string(s), ":", "-"), SHA256: httpapi.DigestAPIKey(scoped(s)), Scopes: []httpapi.Scope{s},
 		})
 	}
-	service, err := gateway.New(config)
+	w.service, err = gateway.New(config)
 	require.NoError(t, err)
-	api, err := httpapi.New(httpapi.Config{Service: service, Keys: keys, MaxAuthFailures: -1})
+	api, err := httpapi.New(httpapi.Config{Service: w.service, Keys: keys, MaxAuthFailures: -1})
 	require.NoError(t, err)
 	w.handler = api.Handler()
 	return w
 }
 
-func open(t *testing.T, h adaptertest.Harness, base string) adapters.Adapter {
+func open(t *testing.T, h adaptertest.Harness, base string) *memvault.Adapter {
 	t.Helper()
-	return h.Open(t, base)
+	a, ok := h.Open(t, base).(*memvault.Adapter)
+	require.True(t, ok)
+	return a
 }
+
+// endedKey was one of acme's, and its time is over.
+const endedKey = "pv_test_Ended001_0123456789abcdefghijklmnopqrstuvwxyz"
+
+// unreferencedKey is one of acme's with every scope but that for references.
+const unreferencedKey = "pv_test_Unrefer1_0123456789abcdefghijklmnopqrstuvwxyz"
 
 // request is one request of a cell.
 type request struct {
@@ -163,6 +186,7 @@ func (w *world) fill(t *testing.T, tenant string) {
 		w.ids[fmt.Sprint(tenant, i)] = text(op["id"])
 		w.faults[0].Clear()
 	}
+	w.tell(t, tenant)
 	for name, list := range lists() {
 		page := w.does(t, list(w, tenant, ""))
 		w.ids[tenant+name] = text(page["next_cursor"])
