@@ -173,6 +173,32 @@ func TestOneUnreadableEventHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+// A record that does not open keeps no other one's events from being relayed.
+func TestOneUnreadableRecordHoldsUpNoOthersEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(eventful)
+		heard := w.hears()
+		bad := w.stores(t, acme, input("cus-1", card(visa)), "1").Instrument.ID
+		good := w.stores(t, acme, input("cus-2", card(visa)), "2").Instrument.ID
+		w.store.mu.Lock()
+		e := w.store.entries[bad]
+		e.value = bytes.Replace(e.value, []byte(`"sealed_by":"r-k1"`), []byte(`"sealed_by":"r-k9"`), 1)
+		w.store.entries[bad] = e
+		w.store.mu.Unlock()
+		for len(w.events.changed) > 0 {
+			<-w.events.changed // whoever changed them has died
+		}
+		w.recent.cache.Purge()
+		stop := w.tells(t)
+		time.Sleep(time.Minute)
+		stop()
+		all := heard.all()
+		require.Len(t, all, 1)
+		require.Equal(t, good, all[0].body.Data.ID)
+	})
+}
+
 // An event comes back from a backup or a journal, and waits again; one that does not
 // open is refused before anything is written.
 func TestAnEventIsRestored(t *testing.T) {

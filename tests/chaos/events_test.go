@@ -100,7 +100,7 @@ func TestEventsSurviveKills(t *testing.T) {
 
 func (w *world) tellsOfAll(t *testing.T, g *gateway, l *listener, kills int) {
 	t.Helper()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the moments of a test
+	random := rand.New(rand.NewPCG(1, 2))
 	created, patched, deleted := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := range kills {
 		// A create, a change and a delete; the gateway dies at some moment of one of them,
