@@ -206,6 +206,11 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{string(sample), minimal, "", "a: &a [*a]", "a: .nan", "? [b]: c", "store:\nkeys: 3", "listen: !!binary aGk=", "a: 2001-01-01", "--- a\n--- b"} {
 		f.Add(seed)
 	}
+	for _, name := range []string{"base.yaml", "safety.yaml"} {
+		whole, err := os.ReadFile(filepath.Join("../tests/corpus/config", name))
+		require.NoError(f, err)
+		f.Add(string(whole))
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := config.Parse("fuzz.yaml", []byte(text), config.Options{LookupEnv: env(nil)})
 		if err == nil {
