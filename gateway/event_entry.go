@@ -112,7 +112,6 @@ func (e event) state() DeliveryState {
 	state := DeliveryDelivered
 	for _, d := range e.Deliveries {
 		switch d.State {
-		case DeliveryDelivered:
 		case DeliveryFailed:
 			return DeliveryFailed
 		case DeliveryPending:
