@@ -126,6 +126,11 @@ func (w *schemaWalk) walk(e *jsonschema.ValidationError) {
 			w.p.doc.remove(where) // it could not be decoded
 		}
 		w.p.add(where, "must be one of %s", list(k.Want))
+	case *kind.Maximum:
+		if !k.Got.IsInt() || !k.Got.Num().IsInt64() {
+			w.p.doc.remove(where) // it could not be decoded
+		}
+		w.p.add(where, "must be %s", orElse(described, "valid"))
 	case *kind.MinItems:
 		w.p.add(where, "must not be empty")
 	case *kind.UniqueItems:

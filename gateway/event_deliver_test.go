@@ -197,6 +197,47 @@ func TestWhatAGatewayLeavesBehindAnotherTells(t *testing.T) {
 	})
 }
 
+// A gateway dies at each of the writes of a relay and of a delivery, before or after it
+// took effect: another one tells of the event all the same.
+func TestARelayThatDiesLosesNoEvent(t *testing.T) {
+	t.Parallel()
+	for n := range 4 {
+		for _, dying := range []fate{failsBefore, failsAfter} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(eventful)
+				ins := w.stores(t, acme, input("cus", card(visa)), "key").Instrument
+				w.hears()
+				written := 0
+				w.store.fail(func(int, Write) fate {
+					if written++; written == n+1 {
+						return dying
+					}
+					if written > n+1 {
+						return failsBefore
+					}
+					return works
+				})
+				stop := w.tells(t)
+				synctest.Wait()
+				stop()
+				w.store.fail(nil)
+
+				other := w.another(eventful)
+				heard := other.hears()
+				stop = other.tells(t)
+				time.Sleep(claimedFor + 5*time.Second)
+				stop()
+				delivered := n == 3 || n == 2 && dying == failsAfter // by who died, and written down
+				if all := heard.all(); !delivered || len(all) > 0 {
+					require.Len(t, all, 1, "write %d, %d", n, dying)
+					require.Equal(t, ins.ID, all[0].body.Data.ID)
+				}
+				require.Empty(t, w.record(t, ins.ID).Events)
+			})
+		}
+	}
+}
+
 func TestEndpointsGetTheTypesThatTheyWant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -103,7 +103,7 @@ func (s *Service) tellExpiring(ctx context.Context, tenant string, now time.Time
 				break
 			}
 		}
-		recs, err := s.loadMembers(ctx, "events", members)
+		recs, err := s.loadReadable(ctx, "events", members)
 		if err != nil {
 			return err
 		}

@@ -149,7 +149,7 @@ func (s *Service) sweepOutbox(ctx context.Context, work *sync.WaitGroup, tenant 
 				break
 			}
 		}
-		recs, err := s.loadMembers(ctx, "events", due)
+		recs, err := s.loadReadable(ctx, "events", due)
 		if err != nil {
 			return err
 		}

@@ -8,10 +8,10 @@ import (
 
 // What the external tests of this package need of its insides.
 
-// DecodeRecord reads the durable form of the record under a key of a store whose
+// RecordDecoder reads the durable forms of records, by their keys, of a store whose
 // values are sealed under keys that are derived from the reference keys.
-func DecodeRecord(keys Keys, key string, b []byte) (Record, error) {
-	return mustSealer(keys).decode(key, b)
+func RecordDecoder(keys Keys) func(key string, b []byte) (Record, error) {
+	return mustSealer(keys).decode
 }
 
 func mustSealer(keys Keys, ring ...EncryptionKey) *Sealer {

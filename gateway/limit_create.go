@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -51,9 +52,11 @@ func (c *creation) limit(ctx context.Context, id string) (*stored, error) {
 	if len(back) > 0 {
 		c.s.limiter.count(ctx, back...)
 	}
+	name, why := tooMany(counts[over].Key)
+	c.s.observer.Limited(c.tenant.Name, name)
 	return nil, &normalize.Error{
 		Code: normalize.RateLimited, Outcome: normalize.NotSent, Op: "create",
-		Msg: tooMany(counts[over].Key), RetryAfter: max(results[over].Wait, time.Second),
+		Msg: why, RetryAfter: max(results[over].Wait, time.Second),
 	}
 }
 
@@ -78,22 +81,28 @@ func (c *creation) counts(ctx context.Context, id string) []Count {
 		out = append(out, Count{Key: customerSpan + c.tenant.Name + "/" + c.in.CustomerID, Span: l.CreatesPerCustomer, Name: id, Do: CountTake})
 	}
 	if address := addressOf(ctx); address != "" && l.CreatesPerAddress.limits() {
-		out = append(out, Count{Key: addressSpan + c.tenant.Name + "/" + address, Span: l.CreatesPerAddress, Name: id, Do: CountTake})
+		out = append(out, Count{Key: c.s.addressCount(c.tenant.Name, address), Span: l.CreatesPerAddress, Name: id, Do: CountTake})
 	}
 	return out
+}
+
+// addressCount is where the creates from an address are counted. The store has a keyed
+// hash of it: from where somebody came is nobody's business who has the store.
+func (s *Service) addressCount(tenant, address string) string {
+	return addressSpan + tenant + "/" + hex.EncodeToString(s.current().mac("address", tenant, address)[:16])
 }
 
 func (c *creation) declines() string { return declinesPrefix + c.tenant.Name + "/" + c.in.CustomerID }
 
 // tooMany says which limit was reached.
-func tooMany(key string) string {
+func tooMany(key string) (name LimitName, why string) {
 	switch {
 	case strings.HasPrefix(key, declinesPrefix):
-		return "too many of this customer's cards were declined"
+		return LimitDeclinesPerCustomer, "too many of this customer's cards were declined"
 	case strings.HasPrefix(key, customerSpan):
-		return "too many instruments are being created for this customer"
+		return LimitCreatesPerCustomer, "too many instruments are being created for this customer"
 	default:
-		return "too many instruments are being created from this address"
+		return LimitCreatesPerAddress, "too many instruments are being created from this address"
 	}
 }
 

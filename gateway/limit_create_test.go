@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,16 @@ func TestCreatesFromAnAddressAreLimited(t *testing.T) {
 	require.Empty(t, create("192.0.2.2", "cus9", "b"))
 	require.Equal(t, normalize.RateLimited, create("192.0.2.2", "cus9", "c"))
 	require.Empty(t, create("", "cus8", "d"), "who has no address is not limited by it")
+	counted := 0
+	own, ok := w.limiter.own.(*memoryBuckets)
+	require.True(t, ok)
+	for _, key := range own.counts.Keys() {
+		require.NotContains(t, key, "192.0.2", "an address is counted, and not kept")
+		if strings.HasPrefix(key, addressSpan) {
+			counted++
+		}
+	}
+	require.Equal(t, 2, counted)
 }
 
 func TestDeclinedCardsOfACustomerAreLimited(t *testing.T) {

@@ -89,5 +89,8 @@ func (s *Service) Admit(ctx context.Context, tenant, apiKey string) Admission {
 	if g.tenant != nil {
 		a.through(ctx, "tenant", g.tenant)
 	}
+	if a.Wait > 0 {
+		s.observer.Limited(tenant, LimitName(a.Over))
+	}
 	return a
 }

@@ -48,6 +48,10 @@ func newLimiter(store Store, log *zap.Logger) *limiter {
 	return l
 }
 
+// LimitsAlone reports whether this gateway keeps limits by itself, since the store that
+// they are shared in cannot be asked.
+func (s *Service) LimitsAlone() bool { return s.limiter.alone.Load() }
+
 // elapsed is a clock that nobody can set.
 func (l *limiter) elapsed() time.Duration { return time.Since(l.base) }
 

@@ -17,7 +17,8 @@ type memStore struct {
 	entries map[string]memEntry
 	claims  map[string]string
 	indexes map[string]map[string]bool
-	trips   map[string]int // round trips by method
+	brief   map[string]time.Duration // entries that were written with a time to live; it never ends here
+	trips   map[string]int           // round trips by method
 	clock   func() time.Time
 	forgot  time.Time // what ForgotAt answers
 
@@ -45,7 +46,7 @@ const (
 func newMemStore() *memStore {
 	return &memStore{
 		entries: map[string]memEntry{}, claims: map[string]string{}, indexes: map[string]map[string]bool{},
-		trips: map[string]int{}, clock: time.Now,
+		brief: map[string]time.Duration{}, trips: map[string]int{}, clock: time.Now,
 	}
 }
 
@@ -112,7 +113,7 @@ func (m *memStore) write(w Write) Written {
 	out := Written{Now: m.clock()}
 	switch {
 	case e.version == w.Expect:
-		m.entries[w.Key] = memEntry{slices.Clone(w.Value), w.Next(), w.Nonce}
+		m.entries[w.Key], m.brief[w.Key] = memEntry{slices.Clone(w.Value), w.Next(), w.Nonce}, w.TTL
 		out.Applied = true
 	case e.version == w.Next() && e.nonce == w.Nonce:
 		out.Applied = true
@@ -194,7 +195,7 @@ func (m *memStore) forget(keys ...string) {
 
 func (m *memStore) Dump(_ context.Context, fn func(string, Entry) error) error {
 	m.mu.Lock()
-	keys := slices.Sorted(maps.Keys(m.entries))
+	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(m.entries)), func(key string) bool { return m.brief[key] > 0 })
 	entries := m.load(keys)
 	m.mu.Unlock()
 	for i, key := range keys {

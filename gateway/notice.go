@@ -43,21 +43,47 @@ func (s *Service) Notice(ctx context.Context, provider string, header http.Heade
 		header = http.Header{}
 	}
 	notices, err := n.Notices(header, body, s.now())
-	if err != nil || len(notices) == 0 {
+	switch {
+	case normalize.CodeOf(err) == normalize.InvalidWebhook:
+		s.observer.Noticed(p.name, NoticeRefused)
 		return err
+	case normalize.CodeOf(err) == normalize.NotFound:
+		return err // it takes none
+	case err != nil:
+		s.observer.Noticed(p.name, NoticeUnreadable)
+		return err
+	case len(notices) == 0:
+		s.observer.Noticed(p.name, NoticeEmpty)
+		return nil
 	}
 	// Not given up when its sender is: a call that was cut short would count as the
 	// provider's failure.
-	done := make(chan error, 1)
-	go func() { done <- s.takeNotices(context.WithoutCancel(ctx), p, notices) }()
+	type end struct {
+		fresh bool
+		err   error
+	}
+	done := make(chan end, 1)
+	go func() {
+		fresh, err := s.takeNotices(context.WithoutCancel(ctx), p, notices)
+		done <- end{fresh, err}
+	}()
 	limit := time.NewTimer(noticeBudget)
 	defer limit.Stop()
+	var out end
 	select {
-	case err := <-done:
-		return err
+	case out = <-done:
 	case <-limit.C:
-		return notYet(nil)
+		out.err = notYet(nil)
 	}
+	result := NoticeRepeated
+	switch {
+	case out.err != nil:
+		result = NoticeDeferred
+	case out.fresh:
+		result = NoticeActedUpon
+	}
+	s.observer.Noticed(p.name, result)
+	return out.err
 }
 
 func (s *Service) notifier(provider string) (*Provider, adapters.Notifier, error) {
@@ -81,30 +107,33 @@ func notYet(err error) error {
 	}
 }
 
-func (s *Service) takeNotices(ctx context.Context, p *Provider, notices []adapters.Notice) error {
+// takeNotices acts upon what a webhook says. fresh is false if all of that was done already.
+func (s *Service) takeNotices(ctx context.Context, p *Provider, notices []adapters.Notice) (fresh bool, err error) {
 	for _, n := range notices {
-		if err := s.takeNotice(ctx, p, n); err != nil {
-			return err
+		one, err := s.takeNotice(ctx, p, n)
+		if err != nil {
+			return fresh, err
 		}
+		fresh = fresh || one
 	}
-	return nil
+	return fresh, nil
 }
 
-// takeNotice acts upon one notice, unless that was done already.
-func (s *Service) takeNotice(ctx context.Context, p *Provider, n adapters.Notice) error {
+// takeNotice acts upon one notice, unless that was done already: then it is not fresh.
+func (s *Service) takeNotice(ctx context.Context, p *Provider, n adapters.Notice) (fresh bool, err error) {
 	if n.ID == "" {
-		return s.actUpon(ctx, p, n)
+		return true, s.actUpon(ctx, p, n)
 	}
 	entry, fresh, err := s.openNotice(ctx, p, n.ID)
 	if err != nil || !fresh {
-		return err
+		return false, err
 	}
 	if err := s.actUpon(ctx, p, n); err != nil {
 		s.closeNotice(ctx, entry, noticeOpen)
-		return err
+		return false, err
 	}
 	s.closeNotice(ctx, entry, noticeDone)
-	return nil
+	return true, nil
 }
 
 // actUpon has everything that a notice names looked at.

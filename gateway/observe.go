@@ -21,6 +21,59 @@ type Observer interface {
 	// FailedOver is told of an instrument that was stored at a provider because those
 	// before it could not take it.
 	FailedOver(provider string)
+	// Noticed is told of each webhook that names a provider which takes them, by what
+	// became of it.
+	Noticed(provider string, result NoticeResult)
+	// Limited is told of each request, and of each create, that a tenant's limit refused.
+	Limited(tenant string, by LimitName)
+}
+
+// NoticeResult is what became of a provider's webhook.
+type NoticeResult string
+
+// What becomes of webhooks.
+const (
+	NoticeActedUpon  NoticeResult = "acted_upon" // what it names is looked at, or is marked to be
+	NoticeRepeated   NoticeResult = "repeated"   // that was done already
+	NoticeEmpty      NoticeResult = "empty"      // it names nothing that the gateway looks at
+	NoticeDeferred   NoticeResult = "deferred"   // it cannot be acted upon now, and is sent again
+	NoticeRefused    NoticeResult = "refused"    // it is not the provider's
+	NoticeUnreadable NoticeResult = "unreadable" // it is the provider's, and not what is documented
+)
+
+// NoticeResults are all of them.
+func NoticeResults() []NoticeResult {
+	return []NoticeResult{NoticeActedUpon, NoticeRepeated, NoticeEmpty, NoticeDeferred, NoticeRefused, NoticeUnreadable}
+}
+
+// LimitName names one of [Limits].
+type LimitName string
+
+// The limits.
+const (
+	LimitTenant              LimitName = "tenant"
+	LimitKey                 LimitName = "key"
+	LimitCreatesPerCustomer  LimitName = "creates_per_customer"
+	LimitCreatesPerAddress   LimitName = "creates_per_address"
+	LimitDeclinesPerCustomer LimitName = "declines_per_customer"
+)
+
+// LimitNames are those of the limits that are set.
+func (l Limits) LimitNames() []LimitName {
+	var out []LimitName
+	for _, one := range []struct {
+		name LimitName
+		set  bool
+	}{
+		{LimitTenant, l.Tenant.limits()}, {LimitKey, l.Key.limits()},
+		{LimitCreatesPerCustomer, l.CreatesPerCustomer.limits()}, {LimitCreatesPerAddress, l.CreatesPerAddress.limits()},
+		{LimitDeclinesPerCustomer, l.DeclinesPerCustomer.limits()},
+	} {
+		if one.set {
+			out = append(out, one.name)
+		}
+	}
+	return out
 }
 
 // ProviderCall is a call to a provider that has ended.
@@ -76,7 +129,9 @@ func storeResult(ctx context.Context, err error) StoreResult {
 // unobserved is the observer of a gateway that nobody observes.
 type unobserved struct{}
 
-func (unobserved) ProviderCall(ProviderCall) {}
-func (unobserved) StoreCall(StoreCall)       {}
-func (unobserved) PassedOver(string, Reason) {}
-func (unobserved) FailedOver(string)         {}
+func (unobserved) ProviderCall(ProviderCall)    {}
+func (unobserved) StoreCall(StoreCall)          {}
+func (unobserved) PassedOver(string, Reason)    {}
+func (unobserved) FailedOver(string)            {}
+func (unobserved) Noticed(string, NoticeResult) {}
+func (unobserved) Limited(string, LimitName)    {}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -35,9 +36,75 @@ func (n *observed) note(text string, args ...any) {
 	n.other[fmt.Sprintf(text, args...)]++
 }
 
-func (n *observed) StoreCall(c StoreCall)                  { n.note("%s %s", c.Operation, c.Result) }
-func (n *observed) PassedOver(provider string, why Reason) { n.note("passed %s %s", provider, why) }
-func (n *observed) FailedOver(provider string)             { n.note("failed over to %s", provider) }
+func (n *observed) StoreCall(c StoreCall)                   { n.note("%s %s", c.Operation, c.Result) }
+func (n *observed) PassedOver(provider string, why Reason)  { n.note("passed %s %s", provider, why) }
+func (n *observed) FailedOver(provider string)              { n.note("failed over to %s", provider) }
+func (n *observed) Noticed(provider string, r NoticeResult) { n.note("noticed %s %s", provider, r) }
+func (n *observed) Limited(tenant string, by LimitName)     { n.note("limited %s %s", tenant, by) }
+
+func TestTheObserverIsToldOfWebhooks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var n observed
+		w := listening(func(c *Config) { c.Observer = &n })
+		ins := w.stores(t, acme, input("cus-1", card(visa)), "1").Instrument
+		notice := about(ins.ProviderTokens[0].References, "evt-1")
+		w.heard(t, notice)
+		w.heard(t, notice)
+		require.Error(t, w.Notice(t.Context(), "alpha", nil, []byte("{}")))
+		require.Error(t, w.Notice(t.Context(), "alpha", http.Header{"Sig": {"good"}}, []byte("{")))
+		require.Error(t, w.Notice(t.Context(), "made up", nil, nil))
+		w.store.onWrite = func(int, Write) fate { return failsBefore }
+		notice.ID = "evt-2"
+		require.Error(t, w.notices(t.Context(), "alpha", notice))
+		w.store.onWrite = nil
+		for _, want := range []NoticeResult{NoticeActedUpon, NoticeRepeated, NoticeRefused, NoticeUnreadable, NoticeDeferred} {
+			require.Equal(t, 1, n.other["noticed alpha "+string(want)], want)
+		}
+		require.NotContains(t, fmt.Sprint(n.other), "made up")
+		w.Close()
+	})
+}
+
+func TestTheObserverIsToldOfLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var n observed
+		limits := Limits{
+			Tenant: Rate{PerSecond: 1, Burst: 2}, Key: Rate{PerSecond: 1, Burst: 1},
+			CreatesPerCustomer: Span{Limit: 1, Per: time.Hour}, CreatesPerAddress: Span{Limit: 2, Per: time.Hour},
+			DeclinesPerCustomer: Span{Limit: 1, Per: time.Hour},
+		}
+		w := newWorld(func(c *Config) {
+			c.Observer = &n
+			for i := range c.Tenants {
+				c.Tenants[i].Limits = limits
+			}
+		})
+		require.Equal(t, []LimitName{LimitTenant, LimitKey, LimitCreatesPerCustomer, LimitCreatesPerAddress, LimitDeclinesPerCustomer}, limits.LimitNames())
+		w.Admit(t.Context(), acme, "one")
+		w.Admit(t.Context(), acme, "one")
+		w.Admit(t.Context(), acme, "two")
+		w.Admit(t.Context(), acme, "three")
+		require.Equal(t, 1, n.other["limited acme key"])
+		require.Equal(t, 1, n.other["limited acme tenant"])
+
+		ctx := WithAddress(t.Context(), "192.0.2.1")
+		create := func(customer, key string) {
+			_, _ = w.Create(ctx, acme, input(customer, card(visa)), key)
+		}
+		w.a.will("create", step{err: failure(normalize.CardDeclined, normalize.Rejected)})
+		create("cus-1", "1")
+		create("cus-1", "2")
+		require.Equal(t, 1, n.other["limited acme declines_per_customer"])
+		create("cus-2", "3")
+		create("cus-2", "4")
+		require.Equal(t, 1, n.other["limited acme creates_per_customer"])
+		create("cus-3", "5")
+		require.Equal(t, 1, n.other["limited acme creates_per_address"])
+		w.Close()
+	})
+}
 
 func TestTheObserverIsToldOfFailovers(t *testing.T) {
 	t.Parallel()

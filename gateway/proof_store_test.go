@@ -17,6 +17,7 @@ import (
 // claims, byte-ordered indexes, lives that end, one clock. Faults are not its
 // business: a [door] applies them.
 type model struct {
+	decode  func(key string, b []byte) (gateway.Record, error)
 	mu      sync.Mutex
 	entries map[string]modelEntry
 	claims  map[string]string
@@ -32,7 +33,7 @@ type modelEntry struct {
 }
 
 func newModel() *model {
-	return &model{entries: map[string]modelEntry{}, claims: map[string]string{}, indexes: map[string]map[string]bool{}}
+	return &model{decode: gateway.RecordDecoder(proofKeys()), entries: map[string]modelEntry{}, claims: map[string]string{}, indexes: map[string]map[string]bool{}}
 }
 
 func (m *model) entry(key string) modelEntry {
@@ -87,8 +88,8 @@ func (m *model) watch(key string, before, after []byte) {
 	if len(before) == 0 || !gateway.ValidInstrumentID(key) {
 		return
 	}
-	was, err1 := gateway.DecodeRecord(proofKeys(), key, before)
-	is, err2 := gateway.DecodeRecord(proofKeys(), key, after)
+	was, err1 := m.decode(key, before)
+	is, err2 := m.decode(key, after)
 	switch {
 	case err1 != nil || err2 != nil:
 		m.wrong = append(m.wrong, fmt.Sprintf("L: %s cannot be read: %v", key, errors.Join(err1, err2)))
@@ -135,7 +136,7 @@ func (m *model) records() (map[string]gateway.Record, error) {
 	out := map[string]gateway.Record{}
 	for k, e := range m.entries {
 		if gateway.ValidInstrumentID(k) {
-			r, err := gateway.DecodeRecord(proofKeys(), k, e.value)
+			r, err := m.decode(k, e.value)
 			if err != nil {
 				return nil, err
 			}

@@ -19,9 +19,10 @@ const NoKey = "none"
 
 // resealed is what is to be done with a stored value.
 type resealed struct {
-	under string // the id of the key that it is sealed under, NoKey, or "" if nothing in it is to be sealed
-	value []byte // what it should be, sealed under the current key; nil if it is that, or is to be left alone
-	open  bool   // somebody is about to write it, and will seal it then
+	under string                            // the id of the key that it is sealed under, NoKey, or "" if nothing in it is to be sealed
+	value []byte                            // what it should be, sealed under the current key; nil if it is that, or is to be left alone
+	open  bool                              // somebody is about to write it, and will seal it then
+	ttl   func(now time.Time) time.Duration // how long it is to live from then on; nil for ever
 }
 
 // sealedHead is what shows of a value without opening it.
@@ -38,6 +39,9 @@ type sealedHead struct {
 // tells its key all the same.
 func (s *Sealer) reseal(key string, value []byte, now time.Time, verify bool) (out resealed, err error) {
 	record, isCustomer := ValidInstrumentID(key), strings.HasPrefix(key, customerPrefix)
+	if isEventKey(key) {
+		return s.resealEvent(key, value, verify)
+	}
 	if !record && !isCustomer {
 		return out, nil
 	}
@@ -88,8 +92,11 @@ func (s *Sealer) Check(key string, e Entry) error {
 type Resealing struct {
 	Store  Store
 	Sealer *Sealer
-	DryRun bool // nothing is written
-	Verify bool // what need not be sealed anew is opened all the same, to see whether that works
+	// Tenants are those whose settled events are sealed anew as well: they live for a time
+	// only, so that a walk through what lives for ever does not see them.
+	Tenants []string
+	DryRun  bool // nothing is written
+	Verify  bool // what need not be sealed anew is opened all the same, to see whether that works
 	// AtOnce is how many values are worked on at the same time; default 1.
 	AtOnce int
 	// Pace is called before each value is looked at, and once more before it is
@@ -129,6 +136,11 @@ func (r *Resealing) Run(ctx context.Context) (Resealed, error) {
 		work.Go(func() error { return r.value(working, key, e, at) })
 		return working.Err()
 	})
+	for _, tenant := range r.Tenants {
+		if err == nil && working.Err() == nil {
+			err = r.events(working, work, tenant, func() time.Time { return now.Now.Add(time.Since(began)) })
+		}
+	}
 	if failed := work.Wait(); failed != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		err = failed
 	}
@@ -155,7 +167,11 @@ func (r *Resealing) value(ctx context.Context, key string, e Entry, now time.Tim
 				return err
 			}
 		}
-		res, err := r.Store.Write(ctx, Write{Key: key, Expect: e.Version, Value: out.value, Nonce: nonce()})
+		w := Write{Key: key, Expect: e.Version, Value: out.value, Nonce: nonce()}
+		if out.ttl != nil {
+			w.TTL = out.ttl(now)
+		}
+		res, err := r.Store.Write(ctx, w)
 		if err != nil {
 			return err
 		}

@@ -178,7 +178,8 @@ func (w *rotationWalk) put(ctx context.Context, next rotation) (bool, error) {
 func (w *rotationWalk) run(ctx context.Context, began time.Time) error {
 	s := w.s
 	look, write := rate.NewLimiter(lookRate, lookRate/10), rate.NewLimiter(resealRate, resealRate/10)
-	work := Resealing{Store: s.store, Sealer: w.sealer, AtOnce: 4, Pace: func(ctx context.Context, writing bool) error {
+	tenants := slices.Sorted(maps.Keys(s.tenants))
+	work := Resealing{Store: s.store, Sealer: w.sealer, Tenants: tenants, AtOnce: 4, Pace: func(ctx context.Context, writing bool) error {
 		limit := look
 		if writing {
 			limit = write

@@ -21,8 +21,8 @@ const (
 	InvalidCursor         Code = "invalid_cursor"
 
 	InvalidAPIKey     Code = "invalid_api_key"
-	InsufficientScope Code = "insufficient_scope"
 	InvalidWebhook    Code = "invalid_webhook"
+	InsufficientScope Code = "insufficient_scope"
 
 	NotFound          Code = "not_found"
 	MethodNotAllowed  Code = "method_not_allowed"

@@ -60,7 +60,8 @@ func TestServeKeepsAnAuditLog(t *testing.T) {
 	require.Equal(t, want, auditActions(t, log))
 	code, stdout, stderr := execute(t, "audit", "list", "--instrument", created.ID, log)
 	require.Equal(t, exitOK, code, stderr)
-	require.Regexp(t, `^20\S+Z instrument.create acme/\S+ 127.0.0.1 201 outcome=applied instrument=`+created.ID+` customer=cus-1 provider=first request=\S+ gateway=\S+\n$`, stdout)
+	require.Regexp(t, `^20\S+Z instrument.create acme/\S+ 127.0.0.1 201 outcome=applied instrument=`+created.ID+` customer=cus-1 provider=first request=\S+ gateway=\S+\n`+
+		`20\S+Z instrument.read - 127.0.0.1 401 code=invalid_api_key instrument=`+created.ID+` request=\S+ gateway=\S+\n$`, stdout)
 	require.Equal(t, []string{"instrument.read"}, auditActions(t, "--code", "invalid_api_key", log))
 	require.Equal(t, []string{"instrument.create"}, auditActions(t, "--customer", "cus-1", "--tenant", "acme", "--config", e.file(), log))
 	require.Empty(t, auditActions(t, "--since", time.Now().Add(time.Hour).Format(time.RFC3339), log))

@@ -277,6 +277,7 @@ func auditText(r audit.Record) string {
 	add("instruments", strings.Join(r.Instruments, ","))
 	add("customer", r.Customer)
 	add("operation", r.Operation)
+	add("event", r.Event)
 	add("provider", r.Provider)
 	if r.Item > 0 {
 		add("item", fmt.Sprint(r.Item))

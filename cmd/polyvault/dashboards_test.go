@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -73,9 +74,19 @@ func busyGateway(t *testing.T) (admin string) {
 	e := edited{url: behind.URL, line: line, key: key, folder: t.TempDir(), route: "down, second"}
 	put(t, e.folder+"/key", "sk_sandbox_polyvault")
 	put(t, e.folder+"/reference", "Y2FuYXJ5LXJlZmVyZW5jZS1rZXktb2YtMzItYnl0ZXM=")
-	e.more = fmt.Sprintf("tracing: {endpoint: %q}\n", spans.URL)
+	put(t, e.folder+"/events", "whsec_Y2FuYXJ5LWV2ZW50cy1zZWNyZXQtMzItYnl0ZXM=")
+	put(t, e.folder+"/webhook", "canary-webhook-password")
+	told := make(chan struct{}, 100)
+	shop := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { told <- struct{}{} }))
+	t.Cleanup(shop.Close)
+	e.line = strings.Replace(line, "}", ", not_after: 2126-01-31T12:00:00Z}", 1)
+	e.more = fmt.Sprintf("tracing: {endpoint: %q}\naudit: {file: %s/audit.log}\n", spans.URL, e.folder) +
+		"limits: {tenant: {rate: 1000}, key: {rate: 1000}, creates_per_customer: {limit: 3}, creates_per_address: {limit: 1000}, declines_per_customer: {limit: 3}}\n"
 	text := strings.Replace(e.text(), "store: {bolt: {path: "+e.folder+"/p.db}}", "store: {"+onRedis(redistest.Start(t, "--appendonly", "yes"))+"}", 1)
 	text = strings.Replace(text, "name: first\n    type: rebilly\n    config: {base_url: \""+behind.URL, "name: down\n    type: rebilly\n    config: {base_url: \"http://127.0.0.1:1", 1)
+	text = strings.Replace(text, "    accept_raw_card: true\n", "    accept_raw_card: true\n"+
+		fmt.Sprintf("    events: {endpoints: [{url: %q, secrets: [file:events]}]}\n", shop.URL), 1)
+	text = strings.Replace(text, "api_key: sk_sandbox_polyvault}", "api_key: sk_sandbox_polyvault, webhook_credentials: [{username: rebilly, password: file:webhook}]}", 1)
 	put(t, e.file(), text)
 	r := start(t, "serve", "--config", e.file())
 	api := address(t, r, "listening")
@@ -94,7 +105,15 @@ func busyGateway(t *testing.T) (admin string) {
 	}
 	status, _ = request(t, "GET", api+"/v1/providers", "nonsense", "")
 	require.Equal(t, 401, status)
-	return address(t, r, "admin listening")
+	status, _ = request(t, "POST", api+"/v1/webhooks/second", "", "{}")
+	require.Equal(t, 401, status)
+	<-told
+	admin = address(t, r, "admin listening")
+	require.Eventually(t, func() bool {
+		_, text := request(t, "GET", admin+"/metrics", "", "")
+		return strings.Contains(text, "polyvault_encryption_key_age_seconds{")
+	}, 20*time.Second, 10*time.Millisecond, "the store is walked")
+	return admin
 }
 
 // expression is one of the dashboard or of the alerts.
@@ -218,7 +237,7 @@ func TestDashboardAndAlertsMatchTheMetrics(t *testing.T) {
 	t.Parallel()
 	has, families := scrape(t, busyGateway(t))
 	expressions := dashboard(t)
-	require.Greater(t, len(expressions), 40)
+	require.Greater(t, len(expressions), 75)
 	for _, a := range alerts(t) {
 		expressions = append(expressions, expression{"alert " + a.Alert, a.Expr})
 	}

@@ -77,13 +77,21 @@ func rotateAtRest(cmd *cobra.Command, c *config.Config, dryRun, offline bool) (e
 		return err
 	}
 	counting := newCountedProgress(cmd.ErrOrStderr(), "values")
-	r := gateway.Resealing{Store: store, Sealer: sealer, DryRun: dryRun, Verify: true, AtOnce: rotateAtOnce, Pace: counting.pace}
+	r := gateway.Resealing{Store: store, Sealer: sealer, Tenants: tenantNames(c), DryRun: dryRun, Verify: true, AtOnce: rotateAtOnce, Pace: counting.pace}
 	done, err := r.Run(cmd.Context())
 	counting.end()
 	if err == nil && !dryRun {
 		err = gateway.NoteResealed(cmd.Context(), store, sealer, done, at.Now)
 	}
 	return errors.Join(err, printResealed(cmd, sealer, done, dryRun, time.Since(began)))
+}
+
+func tenantNames(c *config.Config) []string {
+	names := make([]string, len(c.Tenants))
+	for i, t := range c.Tenants {
+		names[i] = t.Name
+	}
+	return names
 }
 
 // printResealed prints what became of the values: keys of the ring first, in its order.

@@ -82,7 +82,7 @@ func newLive(read source, c *config.Config, files []string, store gateway.Store,
 func (l *live) gatewayConfig(c *config.Config, opened map[string]openedProvider) gateway.Config {
 	gc := gatewayConfig(c, opened, l.store, l.log)
 	gc.Recorder, gc.Owner, gc.Observer = l.recorder, l.owner, l.telemetry.meter
-	l.telemetry.providers(c)
+	l.telemetry.configured(c, opened)
 	return gc
 }
 

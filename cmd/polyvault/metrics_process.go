@@ -7,7 +7,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type processMetrics struct {
 	l *live
 
-	inFlight, key                                        *prometheus.Desc
+	inFlight, key, limitsAlone                           *prometheus.Desc
 	spans                                                *prometheus.Desc
 	connections, limit, hits, misses, poolTimeout, stale *prometheus.Desc
 }
@@ -17,6 +17,7 @@ func newProcessMetrics(l *live) *processMetrics {
 		l:           l,
 		inFlight:    desc("http_requests_in_flight", "Requests that are being served."),
 		key:         desc("reference_key_info", "The configured reference keys: current is the one that new ids are made with. Always 1.", "id", "use"),
+		limitsAlone: desc("limits_alone", "1 while this gateway keeps limits by itself, since the store cannot be asked."),
 		spans:       desc("trace_spans_total", "Spans that the trace collector took, and that were lost since it did not; only while requests are traced.", "result"),
 		connections: desc("redis_connections", "Open connections to Redis.", "state"),
 		limit:       desc("redis_connections_limit", "Connections that may be open to each server of Redis."),
@@ -29,7 +30,7 @@ func newProcessMetrics(l *live) *processMetrics {
 
 // Describe implements [prometheus.Collector].
 func (m *processMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.inFlight, m.key, m.spans, m.connections, m.limit, m.hits, m.misses, m.poolTimeout, m.stale} {
+	for _, d := range []*prometheus.Desc{m.inFlight, m.key, m.limitsAlone, m.spans, m.connections, m.limit, m.hits, m.misses, m.poolTimeout, m.stale} {
 		out <- d
 	}
 }
@@ -37,7 +38,8 @@ func (m *processMetrics) Describe(out chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (m *processMetrics) Collect(out chan<- prometheus.Metric) {
 	out <- gauge(m.inFlight, float64(m.l.api.InFlight()))
-	_, c := m.l.now()
+	service, c := m.l.now()
+	out <- gauge(m.limitsAlone, oneIf(service.LimitsAlone()))
 	for i, k := range c.Keys.Reference {
 		use := "former"
 		if i == 0 {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/polyvault/polyvault/adapters"
 	"github.com/polyvault/polyvault/cmd/polyvault/internal/metrics"
 	"github.com/polyvault/polyvault/cmd/polyvault/internal/tracing"
 	"github.com/polyvault/polyvault/config"
@@ -74,9 +76,26 @@ func (t *telemetry) around(provider string, wrap func(http.RoundTripper) http.Ro
 	return func(next http.RoundTripper) http.RoundTripper { return t.tracer.Transport(provider, wrap(next)) }
 }
 
-// providers makes known whom a configuration names.
-func (t *telemetry) providers(c *config.Config) {
+// configured makes known whom a configuration names, and which limits it sets.
+func (t *telemetry) configured(c *config.Config, opened map[string]openedProvider) {
 	for _, p := range c.Providers {
 		t.meter.Providers(p.Name)
+		if takesWebhooks(opened[p.Name].adapter) {
+			t.meter.Webhooks(p.Name)
+		}
 	}
+	for _, tenant := range c.Tenants {
+		limits := gatewayLimits(c.LimitsOf(tenant))
+		t.meter.Limits(tenant.Name, limits.LimitNames()...)
+	}
+}
+
+// takesWebhooks reports whether a provider has webhooks configured.
+func takesWebhooks(a adapters.Adapter) bool {
+	n, ok := a.(adapters.Notifier)
+	if !ok {
+		return false
+	}
+	_, err := n.Notices(nil, nil, time.Time{})
+	return err == nil
 }

@@ -103,7 +103,7 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 	l := open(t, c)
 	whole := Entry{
 		Action: "a\"b\\c\n\x01é\u2028", Tenant: "acme", APIKey: "k", Address: "::1", RequestID: "r", Item: 3, Instrument: "ins_1", Instruments: []string{"ins_1", "ins_2"},
-		Customer: "cus", Operation: "op", Provider: "p", Status: 201, Code: "c", Outcome: "applied", Replayed: true, Generation: 7, Digest: "d",
+		Customer: "cus", Operation: "op", Event: "evt_1", Provider: "p", Status: 201, Code: "c", Outcome: "applied", Replayed: true, Generation: 7, Digest: "d",
 		Changed: []string{"routes"}, Count: 5, Detail: "text <b>",
 	}
 	require.NoError(t, l.Append(whole, Entry{Action: "second"}))

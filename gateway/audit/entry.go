@@ -25,6 +25,7 @@ type Entry struct {
 	Instruments []string `json:"instruments,omitempty"`
 	Customer    string   `json:"customer_id,omitempty"`
 	Operation   string   `json:"operation_id,omitempty"`
+	Event       string   `json:"event_id,omitempty"`
 	Provider    string   `json:"provider,omitempty"`
 	Status      int      `json:"status,omitempty"`
 	Code        string   `json:"code,omitempty"`
@@ -78,6 +79,7 @@ func (l *line) appendTo(b []byte) []byte {
 	b = appendTexts(b, "instruments", l.Instruments)
 	b = appendText(b, "customer_id", safe(l.Customer))
 	b = appendText(b, "operation_id", safe(l.Operation))
+	b = appendText(b, "event_id", safe(l.Event))
 	b = appendText(b, "provider", safe(l.Provider))
 	b = appendNumber(b, "status", uint64(max(l.Status, 0)))
 	b = appendText(b, "code", l.Code)

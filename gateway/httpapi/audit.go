@@ -73,6 +73,7 @@ func (a *auditor) ready(id string) error {
 // told is what the handlers note for the audit log.
 type told struct {
 	customer    string // of the request
+	count       uint64 // of what was done at once
 	instruments []string
 	items       []audit.Entry // of a bulk request
 }
@@ -89,6 +90,16 @@ func toldInstrument(x *exchange, ins *normalize.Instrument) {
 	if t := x.told; t != nil {
 		if t.instruments = append(t.instruments, ins.ID); len(t.instruments) == 1 && t.customer == "" {
 			t.customer = ins.CustomerID
+		}
+	}
+}
+
+// toldReplay notes what events are delivered once more.
+func toldReplay(c echo.Context, instrument string, count int) {
+	if t := exchangeOf(c).told; t != nil {
+		t.count = uint64(max(count, 0))
+		if instrument != "" {
+			t.instruments = append(t.instruments, instrument)
 		}
 	}
 }
@@ -143,6 +154,9 @@ func (a *auditor) entries(c echo.Context, x *exchange, what auditing) []audit.En
 	e := audit.Entry{Action: what.action, RequestID: x.requestID, Address: c.RealIP(), Status: status, Code: string(x.code)}
 	if x.caller == nil {
 		aboutPath(c, &e)
+		if status < 300 {
+			return []audit.Entry{e} // it was the provider's own
+		}
 		return a.strangers.admit(e)
 	}
 	e.Tenant, e.APIKey = x.caller.Tenant, x.caller.Name
@@ -206,6 +220,8 @@ func aboutPath(c echo.Context, e *audit.Entry) {
 			e.Customer = fitCustomer(v)
 		case "operation_id":
 			e.Operation = fit(v, isRecordID(v))
+		case "event_id":
+			e.Event = fit(v, isRecordID(v))
 		case "provider", "provider_name":
 			e.Provider = fit(v, namePattern.MatchString(v))
 		}
@@ -228,6 +244,7 @@ func aboutAnswer(c echo.Context, x *exchange, e *audit.Entry) {
 	case len(shown) > 1:
 		e.Instruments = shown
 	}
+	e.Count = x.told.count
 	if e.Customer == "" && len(e.Instruments) == 0 {
 		e.Customer = fitCustomer(x.told.customer)
 	}

@@ -47,5 +47,10 @@ func auditTable() map[string]auditing {
 		"listProviders":           {"provider.list", auditRefused},
 		"getProvider":             {"provider.read", auditRefused},
 		"explainRoutes":           {"routes.explain", auditRefused},
+		"listEvents":              {"event.list", auditRefused}, // events never hold references
+		"getEvent":                {"event.read", auditRefused},
+		"replayEvent":             {"event.replay", auditChanges},
+		"replayEvents":            {"event.replay", auditChanges},
+		"receiveWebhook":          {"webhook.receive", auditAll},
 	}
 }

@@ -109,6 +109,10 @@ func wantAudited() map[string][]audit.Entry {
 		"listProviders":           nil,
 		"getProvider":             nil,
 		"explainRoutes":           nil,
+		"listEvents":              nil,
+		"getEvent":                nil,
+		"replayEvent":             {{Action: "event.replay", Event: exampleEventID, Instrument: exampleID, Status: 202, Outcome: "applied", Count: 1}},
+		"replayEvents":            {{Action: "event.replay", Status: 202, Outcome: "applied", Count: 1}},
 	}
 }
 
@@ -147,8 +151,8 @@ func TestEachOperationGivesExactlyItsEntries(t *testing.T) {
 				require.Len(t, log.take(), len(want))
 			}
 
-			refused := audit.Entry{Action: auditTable()[id].action, Status: 403, Code: "insufficient_scope", Outcome: "not_sent"}
-			refused.Instrument, refused.Customer, refused.Operation, refused.Provider = inPath(req.path)
+			refused := inPath(req.path)
+			refused.Action, refused.Status, refused.Code, refused.Outcome = auditTable()[id].action, 403, "insufficient_scope", "not_sent"
 			call(bareKey)
 			require.Equal(t, []audit.Entry{from(refused, "globex", "bare")}, log.take())
 			call("nonsense")
@@ -159,28 +163,32 @@ func TestEachOperationGivesExactlyItsEntries(t *testing.T) {
 }
 
 // inPath is what a path of requests names.
-func inPath(path string) (instrument, customer, operation, provider string) {
+func inPath(path string) (e audit.Entry) {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
 	if len(parts) < 2 {
-		return "", "", "", ""
+		return e
 	}
 	switch parts[0] {
 	case "instruments":
 		if strings.HasPrefix(parts[1], "ins_") {
-			instrument = parts[1]
+			e.Instrument = parts[1]
 		}
 		if len(parts) == 4 {
-			provider = parts[3]
+			e.Provider = parts[3]
 		}
 	case "customers":
-		customer = parts[1]
+		e.Customer = parts[1]
 	case "operations":
-		operation = parts[1]
+		e.Operation = parts[1]
 	case "providers":
-		provider = parts[1]
+		e.Provider = parts[1]
+	case "events":
+		if strings.HasPrefix(parts[1], "evt_") {
+			e.Event = parts[1]
+		}
 	}
-	return instrument, customer, operation, provider
+	return e
 }
 
 // An operation that needs no API key can refuse somebody all the same, if the table has it.

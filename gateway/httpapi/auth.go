@@ -58,14 +58,13 @@ func (a *API) admit(id string, op operation) echo.MiddlewareFunc {
 
 // authenticate sets the caller. All failures answer the same.
 func (a *API) authenticate(c echo.Context, x *exchange) error {
-	now := a.now()
 	switch k := x.generation.keys.find(bearer(c.Request().Header["Authorization"])); {
 	case k == nil:
-	case k.ended(now):
+	case k.ended(x.begin):
 		k.uses.afterEnd.Add(1)
 		x.ended = k
 	default:
-		k.uses.note(now)
+		k.uses.note(x.begin)
 		x.caller = k
 		return nil
 	}

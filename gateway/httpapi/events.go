@@ -38,6 +38,7 @@ func (a *API) ReplayEvent(c echo.Context, id EventID) error {
 	if err != nil {
 		return err
 	}
+	toldReplay(c, e.InstrumentID, 1)
 	c.Response().Header().Set("Location", "/v1/events/"+e.ID)
 	writeJSON(c, http.StatusAccepted, mediaJSON, e)
 	return nil
@@ -54,6 +55,7 @@ func (a *API) ReplayEvents(c echo.Context, p ReplayEventsParams) error {
 	}
 	in.Limit, in.Cursor = value(p.Limit), value(p.Cursor)
 	out, err := a.service(c).ReplayEvents(c.Request().Context(), tenant(c), in)
+	toldReplay(c, "", out.Replayed) // those before an error, too
 	if err != nil {
 		return err
 	}

@@ -45,15 +45,15 @@ func (a *API) exchange(next echo.HandlerFunc) echo.HandlerFunc {
 // and no query, body or header: those are where card numbers would be.
 func (a *API) logged(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		begin := a.now()
+		x := exchangeOf(c)
+		x.begin = a.now()
 		a.inFlight.Add(1)
 		defer a.inFlight.Add(-1)
 		err := next(c)
 		if err != nil {
 			c.Error(err) // renders the problem, so that its status is known here
 		}
-		x := exchangeOf(c)
-		took := a.now().Sub(begin)
+		took := a.now().Sub(x.begin)
 		a.observed(c, x, took)
 		fields := append(a.fields(c, x),
 			zap.String("method", knownMethod(c.Request().Method)), zap.Int("status", c.Response().Status),

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
@@ -63,6 +64,7 @@ func shownAll(c echo.Context, all []normalize.Instrument) []normalize.Instrument
 // exchange is what the layers of one request tell each other. It lives in Echo's context.
 type exchange struct {
 	requestID  string
+	begin      time.Time   // when it came in
 	generation *generation // the configuration that the request is served under, to its end; nil until admitted
 	caller     *APIKey     // nil until authenticated
 	ended      *APIKey     // the key that was presented, if its time is over

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/polyvault/polyvault/adapters"
+	"github.com/polyvault/polyvault/gateway/audit"
 	"github.com/polyvault/polyvault/normalize"
 )
 
@@ -66,4 +67,31 @@ func TestAWebhookThatCannotBeTakenNowIsSentAgain(t *testing.T) {
 	requireProblem(t, r.call(t, http.MethodPost, webhookPath, strings.Repeat("x", maxWebhook+1)), http.StatusRequestEntityTooLarge, normalize.BodyTooLarge)
 	rec = r.call(t, http.MethodPut, webhookPath, "{}")
 	requireProblem(t, rec, http.StatusMethodNotAllowed, normalize.MethodNotAllowed)
+}
+
+// Who sent a webhook is known by its signature, so that all are told: of those that are
+// refused no more than of other strangers.
+func TestWebhooksAreAudited(t *testing.T) {
+	t.Parallel()
+	r, log := auditedRig(t, func(c *Config) { c.MaxAuthFailures = -1 })
+	send := func() audit.Entry {
+		r.call(t, http.MethodPost, webhookPath, "{}", "Authorization", "", "X-Request-ID", "req-1")
+		got := log.take()
+		require.Len(t, got, 1)
+		return got[0]
+	}
+	taken := audit.Entry{Action: "webhook.receive", Provider: "rebilly-main", Status: 200, Address: "192.0.2.1", RequestID: "req-1"}
+	require.Equal(t, taken, send())
+	r.err = adapters.NotAuthentic()
+	refused := taken
+	refused.Status, refused.Code = 401, string(normalize.InvalidWebhook)
+	for range maxStrangers {
+		require.Equal(t, refused, send())
+	}
+	r.call(t, http.MethodPost, webhookPath, "{}", "Authorization", "")
+	require.Empty(t, log.take(), "who knocks must not fill the disk")
+	r.err = nil
+	require.Equal(t, taken, send(), "those that are authentic are told all the same")
+	require.Equal(t, http.StatusOK, r.call(t, http.MethodGet, webhookPath, "", "Authorization", "").Code)
+	require.Empty(t, log.take(), "a question whether somebody is there")
 }

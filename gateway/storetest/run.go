@@ -66,6 +66,7 @@ func checks() []check {
 		{"paging misses and repeats no member while others write", paging},
 		{"an entry with a time to live goes away", expiry},
 		{"a rewrite without a time to live keeps the entry", persist},
+		{"an entry that lives for a time is left out of dumps, and free when it is over", passing},
 		{"the store's time is the present and never runs backwards", storeTime},
 		{"a dump gives every entry that lives for ever, and nothing else", dumpAll},
 		{"a dump misses nothing while others write", dumpWhileWriting},

@@ -17,7 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const module = "github.com/polyvault/polyvault/"
+const (
+	module           = "github.com/polyvault/polyvault/"
+	standardWebhooks = "github.com/standard-webhooks/standard-webhooks/libraries/go"
+)
 
 // room is a folder of the project and what its code, tests aside, may import of
 // ours ("<p>" stands for one provider's name) and of other people's.
@@ -36,7 +39,7 @@ func rooms() []room {
 		{"adapters/internal/rest", []string{"normalize"}, []string{"github.com/go-json-experiment/json"}},
 		{"adapters/fault", nil, nil},
 		{"adapters/standin", []string{"adapters/fault"}, nil},
-		{"gateway", []string{"normalize", "adapters"}, []string{"github.com/sony/gobreaker/v2", "go.uber.org/zap", "golang.org/x/sync/errgroup", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json"}},
+		{"gateway", []string{"normalize", "adapters"}, []string{"github.com/sony/gobreaker/v2", "go.uber.org/zap", "golang.org/x/sync/errgroup", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json", standardWebhooks}},
 		{"gateway/redisstore", []string{"gateway", "normalize"}, []string{"github.com/redis/go-redis/v9"}},
 		{"gateway/boltstore", []string{"gateway", "gateway/internal/groupcommit"}, []string{"go.etcd.io/bbolt"}},
 		{"gateway/internal/groupcommit", nil, nil},
@@ -112,14 +115,19 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 				"%s: the maintained major is v2", f.path)
 		}
 	}
-	breaker := 0
+	breaker, events := 0, 0
 	for _, f := range sources(t) {
+		if slices.Contains(f.imports, standardWebhooks) && !f.test {
+			events++
+			require.Regexp(t, `^gateway/event_[a-z]+\.go$`, f.path, "the files of events alone sign as others verify")
+		}
 		if slices.Contains(f.imports, "github.com/sony/gobreaker/v2") && !f.test {
 			breaker++
 			require.Equal(t, "gateway/breaker.go", f.path, "the breaker lives in one file")
 		}
 	}
 	require.Equal(t, 1, breaker)
+	require.Positive(t, events)
 }
 
 func TestNoHiddenState(t *testing.T) {

@@ -29,8 +29,8 @@ func published() []string {
 		"3530111333300000", "3566002020360505", "6200000000000005",
 		// Elo, Dankort, Hipercard
 		"5066991111111118", "5019717010103742", "6062826786276634",
-		// No card: a token of CyberSource's own, and what has no issuer.
-		"7010000000016241111", "9999999999999995",
+		// No card: a token of CyberSource's own, what has no issuer, and what lies below the smallest 64-bit integer.
+		"7010000000016241111", "9999999999999995", "9223372036854775809",
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 
 // Published card numbers and a security code go through every endpoint, in every
 // member, parameter and header, and through every way to fail. Afterwards none of them
-// is in the store, the journal, a backup, the rehearsal's record, the log, a profile, the
-// metrics, the stacks of a crash or an answer.
+// is in the store, sealed or not, the journal, a backup, the rehearsal's record, the log,
+// the audit log, a profile, the metrics, a span, an event, the stacks of a crash or an answer.
 func TestNoCardDataIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	t.Run("redis", func(t *testing.T) {
@@ -33,6 +33,7 @@ func TestNoCardDataIsLeftBehind(t *testing.T) {
 		})
 		s := w.collect(t)
 		r.collect(t, s)
+		s["everything that Redis ever had, opened"] = w.history(t, r.appended(t))
 		w.judge(t, s)
 	})
 	t.Run("bbolt", func(t *testing.T) {
@@ -43,6 +44,7 @@ func TestNoCardDataIsLeftBehind(t *testing.T) {
 		w.run(t, func() {})
 		s := w.collect(t)
 		s["bbolt's file"] = w.read(t, "store.db")
+		s["bbolt's file, opened"] = w.opened(t, "store.db")
 		w.judge(t, s)
 	})
 }
@@ -52,13 +54,18 @@ func (w *world) run(t *testing.T, storeDown func()) {
 	t.Helper()
 	c := &next{}
 	id := w.stored(t, c)
+	w.succeeded(t)
+	w.told(t, id)
+	w.event = w.anEvent(t)
 	w.flood(t, c, id)
+	w.notices(t, c)
 	w.refused(t, c)
 	w.raw(t, c)
 	storeDown()
 	w.failing(t, c, w.stored(t, c))
 	time.Sleep(2 * time.Second) // the reconciler looks after what is unknown
 	w.used(t, id, c)
+	w.eventsAgain(t)
 }
 
 // without sends cards while there is no store.
@@ -80,5 +87,6 @@ func (w *world) judge(t *testing.T, s sinks) {
 	for _, text := range s {
 		size += len(text)
 	}
-	t.Logf("%d requests (%v), %d sinks of %d KiB: no number; %d planted forms, all found", w.sent, w.status, len(s), size>>10, planted)
+	operations, failures := visited(t, s["/metrics"])
+	t.Logf("%d requests (%v) of %d operations, which failed in %d ways by status, %d sinks of %d KiB: no number; %d planted forms, all found", w.sent, w.status, operations, failures, len(s), size>>10, planted)
 }

@@ -54,6 +54,63 @@ func (w *world) used(t *testing.T, id string, c *next) {
 	w.send(t, http.MethodGet, "/v1/instruments?limit=100", "", nil)
 }
 
+// anEvent is the id of one of the tenant's events.
+func (w *world) anEvent(t *testing.T) string {
+	t.Helper()
+	a := w.send(t, http.MethodGet, "/v1/events?limit=1", "", nil)
+	data, _ := a.body["data"].([]any)
+	require.NotEmpty(t, data, "%v", a.body)
+	first, _ := data[0].(object)
+	id, _ := first["id"].(string)
+	require.NotEmpty(t, id)
+	return id
+}
+
+// succeeded does what has not succeeded by chance: it changes an instrument of its own
+// in every way, and has an operation that is not decided looked at again.
+func (w *world) succeeded(t *testing.T) {
+	t.Helper()
+	body := create("cus-changed", card(canaries()[0]))
+	body["metadata"] = object{"tier": marker, "note": marker}
+	a := w.send(t, http.MethodPost, "/v1/instruments", "changed", body)
+	require.Equal(t, http.StatusCreated, a.status, "%v", a.body)
+	one := "/v1/instruments/" + a.str("id")
+	for _, step := range []struct {
+		method, path string
+		body         any
+		status       []int
+	}{
+		{http.MethodPatch, one, object{"card": object{"exp_month": 7, "exp_year": 2034}, "metadata": object{"note": marker}}, []int{http.StatusOK}},
+		{http.MethodDelete, one + "/provider-tokens/" + rebilly, nil, []int{http.StatusNoContent, http.StatusAccepted}},
+		{http.MethodPost, one + "/deactivate", nil, []int{http.StatusOK}},
+		{http.MethodPost, one + "/activate", nil, []int{http.StatusOK}},
+		{http.MethodDelete, one, nil, []int{http.StatusNoContent, http.StatusOK}},
+	} {
+		got := w.send(t, step.method, step.path, "", step.body)
+		require.Contains(t, step.status, got.status, "%s %s: %v", step.method, step.path, got.body)
+	}
+	body = create("cus-undecided", card(canaries()[1]))
+	body["provider"] = rebilly
+	w.fail(t, rebilly, fault.Rule{Fault: fault.CommitThenDrop, Method: http.MethodPost, Path: "/organizations/*/payment-instruments"}, fault.Rule{Fault: fault.Reset, Method: http.MethodGet, Path: "/organizations/*/payment-instruments"})
+	a = w.send(t, http.MethodPost, "/v1/instruments", "undecided", body)
+	require.Equal(t, http.StatusAccepted, a.status, "%v", a.body)
+	op := a.str("id")
+	require.NotEmpty(t, op, "%v", a.body)
+	again := w.send(t, http.MethodPost, "/v1/operations/"+op+"/retry", "", nil)
+	require.Equal(t, http.StatusAccepted, again.status, "%v", again.body)
+	w.fail(t, rebilly)
+}
+
+// eventsAgain reads and replays events, so that each goes to its endpoints once more.
+func (w *world) eventsAgain(t *testing.T) {
+	t.Helper()
+	require.Equal(t, http.StatusOK, w.send(t, http.MethodGet, "/v1/events/"+w.event, "", nil).status)
+	require.Equal(t, http.StatusAccepted, w.send(t, http.MethodPost, "/v1/events/"+w.event+"/replay", "", nil).status)
+	require.Equal(t, http.StatusAccepted, w.send(t, http.MethodPost, "/v1/events/replay?delivery_state=all&limit=100&since=2026-01-01T00:00:00Z", "", nil).status)
+	w.send(t, http.MethodGet, "/v1/events?delivery_state=failed&limit=100", "", nil)
+	w.send(t, http.MethodGet, "/v1/events?limit=100", "", nil)
+}
+
 // failing makes every provider fail in every way, while cards are stored, changed and read.
 func (w *world) failing(t *testing.T, c *next, id string) {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +59,10 @@ func (w *world) collect(t *testing.T) sinks {
 	s["backup"] = w.read(t, "backup")
 	s["restored from the backup"] = w.restored(t, "from-backup.db", "backup")
 	s["restored from the journal"] = w.restored(t, "from-journal.db", "journal")
+	s["the backup, opened"] = w.opened(t, "from-backup.db")
+	s["the journal, opened"] = w.opened(t, "from-journal.db")
+	s["audit log"] = w.read(t, "audit.jsonl")
+	s["events that were taken"], s["events that were refused"], s["spans"] = w.events.all(t), w.refusals.all(t), w.spans.all(t)
 	return s
 }
 
@@ -126,7 +131,7 @@ type redisSinks struct {
 func startRedis(t *testing.T) *redisSinks {
 	t.Helper()
 	// Without compression, or a search of its files would prove nothing.
-	r := &redisSinks{Server: redistest.StartServer(t, "--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--rdbcompression", "no")}
+	r := &redisSinks{Server: redistest.StartServer(t, "--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--rdbcompression", "no", "--auto-aof-rewrite-percentage", "0")}
 	r.listen(t)
 	return r
 }
@@ -171,6 +176,19 @@ func (r *redisSinks) collect(t *testing.T, s sinks) {
 	s["what Redis was told"] = bytes.Clone(r.commands.Bytes())
 }
 
+// appended is what Redis has appended to its file of all writes.
+func (r *redisSinks) appended(t *testing.T) []byte {
+	t.Helper()
+	var out []byte
+	require.NoError(t, filepath.WalkDir(r.Dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".aof" { // in a folder of their own since Redis 7
+			out = append(out, readAll(t, path)...)
+		}
+		return err
+	}))
+	return out
+}
+
 func dump(t *testing.T, db *redis.Client, out io.Writer, key string) {
 	t.Helper()
 	ctx := t.Context()
@@ -203,10 +221,16 @@ func wants(name string) string {
 	switch {
 	case name == "journal" || name == "backup":
 		return "" // encrypted: what is restored from them is looked at
+	case sealed(name):
+		return "ins_"
 	case name == "log and stacks":
 		return `"operation":"createInstrument"`
 	case name == "config show":
 		return "accept_raw_card"
+	case name == "audit log":
+		return `"instrument.create"`
+	case name == "spans":
+		return "createInstrument"
 	case name == "/metrics":
 		return rebilly
 	case name == "/debug/pprof/cmdline":
@@ -220,11 +244,20 @@ func wants(name string) string {
 	}
 }
 
+// sealed reports whether a sink is the store as it lies there: what callers wrote into
+// it cannot be read.
+func sealed(name string) bool {
+	return slices.Contains([]string{
+		"Redis's files", "Redis's keys and values", "what Redis was told", "bbolt's file", "restored from the backup", "restored from the journal",
+	}, name)
+}
+
 // areRead fails for a sink that does not hold what it must.
 func (s sinks) areRead(t *testing.T) {
 	t.Helper()
 	for name, text := range s {
 		require.NotEmpty(t, text, name)
 		require.True(t, bytes.Contains(text, []byte(wants(name))), "%s does not hold %q: is it read?", name, wants(name))
+		require.False(t, sealed(name) && bytes.Contains(text, []byte(marker)), "%s has metadata in the clear", name)
 	}
 }

@@ -41,6 +41,12 @@ type world struct {
 	env        []string          // of the gateway
 	stands     map[string]string // provider -> host:port
 	client     *http.Client
+	events     *ear   // the tenant's endpoint
+	event      string // the id of one event
+	refusals   *ear   // its other endpoint, which answers with card numbers
+	spans      *ear   // the collector
+	reference  []byte
+	encryption []byte
 
 	mu      sync.Mutex
 	answers bytes.Buffer
@@ -65,11 +71,16 @@ func newWorld(t *testing.T, store func(dir string) string) *world {
 	for _, addr := range w.stands {
 		sandbox.WaitFor(t, "http://"+addr+"/_sandbox/state")
 	}
-	key := make([]byte, 32)
-	_, err := rand.Read(key)
-	require.NoError(t, err)
+	w.events, w.refusals, w.spans = listen(t, accept), listen(t, parrot), listen(t, accept)
+	w.reference, w.encryption = make([]byte, 32), make([]byte, 32)
+	for _, key := range [][]byte{w.reference, w.encryption} {
+		_, err := rand.Read(key)
+		require.NoError(t, err)
+	}
 	w.env = []string{
-		"CANARY_REFERENCE_KEY=" + base64.StdEncoding.EncodeToString(key),
+		"CANARY_REFERENCE_KEY=" + base64.StdEncoding.EncodeToString(w.reference),
+		"CANARY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(w.encryption),
+		"CANARY_EVENT_SECRET=" + eventSecret,
 		"CANARY_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",
 		"CANARY_REBILLY_KEY=sk_sandbox_polyvault",
 		"CANARY_BIGCOMMERCE_TOKEN=sandbox-token",
@@ -98,7 +109,7 @@ func digest(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-const allScopes = "instruments:read, instruments:write, instruments:resolve, references:read, customers:read, customers:write, providers:read, providers:write, routes:read"
+const allScopes = "instruments:read, instruments:write, instruments:resolve, references:read, customers:read, customers:write, providers:read, providers:write, routes:read, events:read, events:write"
 
 // config has short timeouts, so that faults end soon, and breakers that stay closed, so
 // that every request meets its fault.
@@ -111,35 +122,47 @@ lease: 3s
 reconcile: {interval: 200ms, settle: 200ms, rate: 200}
 store:
   %s
-keys: {reference: env:CANARY_REFERENCE_KEY}
+keys: {reference: env:CANARY_REFERENCE_KEY, encryption: env:CANARY_ENCRYPTION_KEY}
 tenants:
   - name: acme
     accept_raw_card: true
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+    events: {endpoints: [{url: %q, secrets: [env:CANARY_EVENT_SECRET]}, {url: %q, secrets: [env:CANARY_EVENT_SECRET]}]}
   - name: strict
     api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+  - name: limited
+    accept_raw_card: true
+    api_keys: [{name: checkout, sha256: %q, scopes: [%s]}]
+    limits: {tenant: {rate: 5, burst: 5}, creates_per_customer: {limit: 1}}
 providers:
   - name: %s
     type: cybersource
     %s
-    config: {base_url: "http://%s", merchant_id: testmerchant, key_id: "08c94330-f618-42a3-b09d-e1e43be5efda", shared_secret: env:CANARY_CYBERSOURCE_SECRET}
+    config: {base_url: "http://%s", merchant_id: testmerchant, key_id: "08c94330-f618-42a3-b09d-e1e43be5efda", shared_secret: env:CANARY_CYBERSOURCE_SECRET, webhook_keys: [{key_id: %q, key: %q}]}
   - name: %s
     type: rebilly
     %s
-    config: {base_url: "http://%s", organization_id: org_sandbox, api_key: env:CANARY_REBILLY_KEY}
+    config: {base_url: "http://%s", organization_id: org_sandbox, api_key: env:CANARY_REBILLY_KEY, webhook_credentials: [{username: %q, password: %q}]}
   - name: %s
     type: bigcommerce
     %s
-    config: {base_url: "http://%s", store_hash: sandbox, access_token: env:CANARY_BIGCOMMERCE_TOKEN}
+    config: {base_url: "http://%s", store_hash: sandbox, access_token: env:CANARY_BIGCOMMERCE_TOKEN, webhook_secrets: [%q]}
 routes:
   - {name: mirrored, match: {country: [US], metadata: {tier: [gold, %s]}}, providers: [%s], mirrors: [%s]}
   - {name: rest, providers: [%s, %s, %s]}
 rehearsal: {record: true, path: %q}
+audit: {file: %q}
+tracing: {endpoint: %q, sample: 1, propagate: true}
+trusted_proxies: [127.0.0.1]
+limits: {auth_failures_per_minute: 1000}
 insecure_providers: true
 log: {level: debug, format: json}
-`, listen, admin, store, digest(apiKey("accepts0")), allScopes, digest(apiKey("refuses0")), allScopes,
-		cybersource, shape, w.stands[cybersource], rebilly, shape, w.stands[rebilly], bigcommerce, shape, w.stands[bigcommerce],
-		marker, cybersource, rebilly, rebilly, cybersource, bigcommerce, filepath.Join(w.dir, "rehearsal.jsonl"))
+`, listen, admin, store, digest(apiKey("accepts0")), allScopes, w.events.url+"/"+marker, w.refusals.url,
+		digest(apiKey("refuses0")), allScopes, digest(apiKey("limited0")), allScopes,
+		cybersource, shape, w.stands[cybersource], hookKeyID, hookKey, rebilly, shape, w.stands[rebilly], hookUser, hookPassword,
+		bigcommerce, shape, w.stands[bigcommerce], hookSecret,
+		marker, cybersource, rebilly, rebilly, cybersource, bigcommerce, filepath.Join(w.dir, "rehearsal.jsonl"),
+		filepath.Join(w.dir, "audit.jsonl"), w.spans.url)
 }
 
 // answer is what a request was answered.

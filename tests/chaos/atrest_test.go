@@ -23,19 +23,50 @@ func TestTheStoreTellsNothing(t *testing.T) {
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
 		redis := redistest.StartServer(t, "--rdbcompression", "no")
-		w := newWorldOver(t, 1, redis.Addr, "dev")
+		w, l := newTellingWorld(t, fmt.Sprintf(`redis: {url: "redis://%s/0", durability: dev}`, redis.Addr))
 		all := w.doesEverything(t)
+		l.heardOf(t, all)
 		w.notReadable(t, redisTexts(t, redis), all)
 	})
 	t.Run("bbolt", func(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(t.TempDir(), "polyvault.db")
-		w := newWorldIn(t, 1, fmt.Sprintf("bolt: {path: %q}", file))
+		w, l := newTellingWorld(t, fmt.Sprintf("bolt: {path: %q}", file))
 		all := w.doesEverything(t)
+		l.heardOf(t, all)
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		w.notReadable(t, string(text), all)
 	})
+}
+
+// telling is the section of a tenant that has two endpoints for events. Nobody listens at
+// the other one, so that the store has events that wait as well; its path may be read
+// nowhere.
+func telling(l *listener) string {
+	return fmt.Sprintf("events: {endpoints: [{url: %q, secrets: [env:CHAOS_EVENT_SECRET]}, {url: %q, secrets: [env:CHAOS_EVENT_SECRET]}]}",
+		l.url, "http://127.0.0.1:9/CANARY-PATH")
+}
+
+// newTellingWorld is a world of one gateway that tells of events.
+func newTellingWorld(t *testing.T, store string) (*world, *listener) {
+	t.Helper()
+	l := listen(t)
+	w := newWorldIn(t, 0, store)
+	w.gateways = append(w.gateways, w.newGatewayAs(t, settings{events: telling(l)}))
+	return w, l
+}
+
+// heardOf waits until every instrument was told of.
+func (l *listener) heardOf(t *testing.T, all []acknowledged) {
+	t.Helper()
+	eventually(t, 30*time.Second, "everything was told of", func() bool {
+		created := l.of("instrument.created")
+		return !slices.ContainsFunc(all, func(a acknowledged) bool { return !created[a.id] })
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.Empty(t, l.wrong)
 }
 
 // doesEverything uses the API in every way that stores something.
@@ -80,6 +111,7 @@ func (w *world) notReadable(t *testing.T, text string, all []acknowledged) {
 	for _, s := range sample(all) {
 		require.True(t, holds(text, s.id), "the check sees the store: %s", s.id)
 	}
+	require.True(t, holds(text, "evt/acme/evt_"), "the check sees events")
 	found := 0
 	for _, provider := range providers() {
 		for _, ins := range sample(w.live(t, provider)) {

@@ -120,7 +120,7 @@ func (b *balancer) sendTo(ctx context.Context, k *backend, key, method, path, id
 }
 
 // mix is how much of a load is what, in percent; the rest is lists.
-type mix struct{ live, stored, creates int }
+type mix struct{ live, stored, creates, changes int }
 
 // traffic is a load of a steady rate, whoever answers.
 type traffic struct {
@@ -131,6 +131,7 @@ type traffic struct {
 
 	mu     sync.Mutex
 	ids    []string
+	next   int // which of ids is changed next: each once at most, so that no two changes meet
 	counts map[string]int
 	faults []string // requests that were not answered as they should be
 	worst  time.Duration
@@ -144,19 +145,25 @@ func newTraffic(b *balancer, name string, m mix) *traffic {
 }
 
 // run sends that many requests a second until ctx is done, and then waits for the answers.
+// A machine that is late makes up for it, so that the rate is kept.
 func (y *traffic) run(ctx context.Context, rate int) {
 	var sent sync.WaitGroup
 	defer sent.Wait()
 	whole := context.WithoutCancel(ctx) // a request that was sent gets its answer
+	begun := time.Now()
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		sent.Go(func() { y.one(whole, n) })
+		due := int(time.Since(begun).Seconds() * float64(rate))
+		for i := n; i < due; i++ {
+			sent.Go(func() { y.one(whole, i) })
+		}
+		n = due
 	}
 }
 
@@ -165,6 +172,10 @@ func (y *traffic) one(ctx context.Context, n int) {
 	kind, id := y.kind(n), ""
 	if len(y.ids) > 0 {
 		id = y.ids[n*7919%len(y.ids)]
+	}
+	if kind == "change" {
+		id = y.ids[y.next]
+		y.next++
 	}
 	y.mu.Unlock()
 	begun := time.Now()
@@ -176,6 +187,9 @@ func (y *traffic) one(ctx context.Context, n int) {
 	case "create":
 		body := request(name, []string{"US", "GB"}[n%2], published()[n%len(published())], 0, 2031, false)
 		status, raw, err = y.b.send(ctx, *y.key.Load(), http.MethodPost, "/v1/instruments", name, body)
+	case "change":
+		body := fmt.Appendf(nil, `{"metadata":{"changed":%q},"card":{"exp_month":%d,"exp_year":2032}}`, name, 1+n%12)
+		status, raw, err = y.b.send(ctx, *y.key.Load(), http.MethodPatch, "/v1/instruments/"+id, name, body)
 	case "live":
 		status, raw, err = y.b.send(ctx, *y.key.Load(), http.MethodGet, "/v1/instruments/"+id, "", nil)
 	case "stored":
@@ -186,14 +200,27 @@ func (y *traffic) one(ctx context.Context, n int) {
 	y.note(kind, name, status, raw, err, time.Since(begun))
 }
 
+// sent is how many requests were answered, or not.
+func (y *traffic) sent() int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	sent := 0
+	for _, n := range y.counts {
+		sent += n
+	}
+	return sent
+}
+
 // kind is what the n-th request is; a create as long as there is nothing to read.
 func (y *traffic) kind(n int) string {
 	switch at := n * 37 % 100; {
 	case len(y.ids) == 0 || at < y.mix.creates:
 		return "create"
-	case at < y.mix.creates+y.mix.live:
+	case at < y.mix.creates+y.mix.changes && y.next < len(y.ids):
+		return "change"
+	case at < y.mix.creates+y.mix.changes+y.mix.live:
 		return "live"
-	case at < y.mix.creates+y.mix.live+y.mix.stored:
+	case at < y.mix.creates+y.mix.changes+y.mix.live+y.mix.stored:
 		return "stored"
 	default:
 		return "list"

@@ -34,7 +34,8 @@ func TestC18RollingRestart(t *testing.T) {
 	y := newTraffic(newBalancer(t, w.gateways), "c18", mix{live: 60, stored: 20, creates: 10})
 	ctx, cancel := context.WithCancel(t.Context())
 	var load sync.WaitGroup
-	load.Go(func() { y.run(ctx, size(100, 300)) })
+	rate, loaded := size(100, 300), time.Now()
+	load.Go(func() { y.run(ctx, rate) })
 	defer load.Wait()
 	defer cancel()
 	time.Sleep(500 * time.Millisecond)
@@ -54,12 +55,10 @@ func TestC18RollingRestart(t *testing.T) {
 	cancel()
 	load.Wait()
 	require.Empty(t, y.faults, "%d requests failed", len(y.faults))
-	sent := 0
-	for _, n := range y.counts {
-		sent += n
-	}
+	sent, took := y.sent(), time.Since(loaded)
 	require.Greater(t, sent, 100)
+	require.Greater(t, float64(sent)/took.Seconds(), 0.9*float64(rate), "the rate was kept")
 	require.NotZero(t, y.counts["list"])
-	t.Logf("C18: %d restarts under %d requests (%v): 0 failed; %d were refused a connection and sent on; exit code 0, the slowest after %s; slowest answer %s",
-		restarts, sent, y.counts, y.b.refused.Load(), slowest.Round(time.Millisecond), y.worst.Round(time.Millisecond))
+	t.Logf("C18: %d restarts under %d requests (%.0f a second, %v): 0 failed; %d were refused a connection and sent on; exit code 0, the slowest after %s; slowest answer %s",
+		restarts, sent, float64(sent)/took.Seconds(), y.counts, y.b.refused.Load(), slowest.Round(time.Millisecond), y.worst.Round(time.Millisecond))
 }

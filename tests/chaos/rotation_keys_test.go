@@ -26,7 +26,9 @@ func TestC24KeysAreExchangedUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorldIn(t, 0, fmt.Sprintf(`redis: {url: "redis://%s/0", durability: dev}`, redistest.Start(t)))
 	for range 2 {
-		w.gateways = append(w.gateways, w.newGatewayAs(t, patient()))
+		own := patient()
+		own.admin = programs.FreePort(t)
+		w.gateways = append(w.gateways, w.newGatewayAs(t, own))
 	}
 	r := newRotation(t, w)
 	w.knowAs(t, "other000", 1)
@@ -125,11 +127,11 @@ func (r *rotation) apiKey(t *testing.T, y *traffic) int {
 	key := apiKey("acme2222")
 	y.key.Store(&key)
 	time.Sleep(500 * time.Millisecond) // what was sent with the old one has been answered
-	before := r.usesOf("checkout")
+	before := r.usesOf(t, "checkout")
 	time.Sleep(r.pause)
-	require.Equal(t, before, r.usesOf("checkout"), "nobody uses the old key any more")
+	require.Equal(t, before, r.usesOf(t, "checkout"), "nobody uses the old key any more")
 	require.NotZero(t, before)
-	require.NotZero(t, r.usesOf("checkout-2"))
+	require.NotZero(t, r.usesOf(t, "checkout-2"))
 	r.configure(t, func(text string) string {
 		head, tail, _ := strings.Cut(text, "["+old)
 		_, tail, found := strings.Cut(tail, "}, "+next)
@@ -143,11 +145,12 @@ func (r *rotation) apiKey(t *testing.T, y *traffic) int {
 	return before
 }
 
-// usesOf counts in the logs the requests of the tenant with a key.
-func (r *rotation) usesOf(key string) int {
+// usesOf is how many requests of the tenant came with a key, by the metrics of all gateways.
+func (r *rotation) usesOf(t *testing.T, key string) int {
+	t.Helper()
 	n := 0
 	for _, g := range r.gateways {
-		n += strings.Count(g.Log.String(), fmt.Sprintf(`"tenant":"acme","api_key":%q`, key))
+		n += int(g.metrics(t)[fmt.Sprintf(`polyvault_api_key_requests_total{key=%q,tenant="acme"}`, key)])
 	}
 	return n
 }

@@ -55,6 +55,7 @@ func TestC24KeysAreRotatedUnderLoad(t *testing.T) {
 	for i, s := range sample(all) {
 		r.resolves(t, r.gateways[i%len(r.gateways)], s.id)
 	}
+	r.heardOf(t, all)
 	r.notReadable(t, redisTexts(t, redis), all)
 	t.Logf("C24: %d creates, %d replays of keys from before and %d reads (%.0f/s) over 3 gateways, 0 failed, while 2 encryption keys and 1 reference key were rotated\n"+
 		"  %d values came under the first new key, 0 were left under the old one; then the next one was rotated in, and the first removed at 0", len(y.made), y.replays, y.reads,
@@ -64,7 +65,8 @@ func TestC24KeysAreRotatedUnderLoad(t *testing.T) {
 // rotating is gateways whose keys are exchanged while they serve.
 type rotating struct {
 	*world
-	keys string // the folder with the values of the keys
+	*listener        // what the tenant's events are sent to
+	keys      string // the folder with the values of the keys
 }
 
 // ring is what a configuration says of keys: their ids, the current one first.
@@ -72,13 +74,13 @@ type ring struct{ reference, encryption []string }
 
 func newRotating(t *testing.T, gateways int, redis string) *rotating {
 	t.Helper()
-	r := &rotating{world: newWorldOver(t, 0, redis, "dev"), keys: t.TempDir()}
+	r := &rotating{world: newWorldOver(t, 0, redis, "dev"), listener: listen(t), keys: t.TempDir()}
 	for i, id := range []string{"k1", "k2", "e1", "e2"} {
 		value := base64.StdEncoding.EncodeToString([]byte(fmt.Sprintf("no secret, only 32 bytes: key %2d", i)))
 		require.NoError(t, os.WriteFile(filepath.Join(r.keys, id), []byte(value), 0o600))
 	}
 	for range gateways {
-		g := r.newGatewayAs(t, settings{admin: programs.FreePort(t)})
+		g := r.newGatewayAs(t, settings{admin: programs.FreePort(t), events: telling(r.listener)})
 		g.Kill()
 		r.edit(t, g, func(text string) string {
 			text = strings.NewReplacer("timeout: 1s", "timeout: 5s", "lease: 3s", "lease: 10s").Replace(text)

@@ -1,14 +1,19 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,40 +22,109 @@ import (
 	"github.com/polyvault/polyvault/gateway/storetest/redistest"
 )
 
-// soak is how long TestSoak runs; 0 leaves it out.
-var soak = flag.Duration("soak", 0, "run the soak test for so long")
+// soak is how long TestSoak runs. `make soak` sets it.
+var soak = flag.Duration("soak", 0, "run the soak test for so long, at 300 requests a second; 0 for a few seconds at 100")
 
-const (
-	soakRate  = 300 // requests a second
-	soakEvery = 10  // samples: a soak has this many at least, and one every 10 s at most
-)
+// soakEvery is how many samples a soak has at least; there is one every 10 s at least.
+const soakEvery = 10
 
 // Hours of the same load leave nothing behind: no request fails, and memory, goroutines
-// and descriptors are as flat in the second half as noise lets them be.
+// and descriptors are as flat in the second half as noise lets them be. Everything is
+// switched on: limits, the audit log, encryption, events, metrics and traces.
 func TestSoak(t *testing.T) {
-	if *soak == 0 {
-		t.Skip("make soak runs it")
-	}
 	t.Parallel()
+	length, rate := *soak, 300
+	if length == 0 {
+		length, rate = 8*time.Second, 100
+	}
 	w := newWorldIn(t, 0, fmt.Sprintf(`redis: {url: "redis://%s/0"}`, redistest.Start(t, "--appendonly", "yes")))
-	own := patient()
-	own.admin = programs.FreePort(t)
-	w.gateways = append(w.gateways, w.newGatewayAs(t, own))
-	y := newTraffic(newBalancer(t, w.gateways), "soak", mix{live: 70, stored: 20, creates: 10})
-	ctx, cancel := context.WithTimeout(t.Context(), *soak)
+	l := listen(t)
+	own := everythingOn(t, l)
+	g := w.newGatewayAs(t, own.settings)
+	w.gateways = append(w.gateways, g)
+	y := newTraffic(newBalancer(t, w.gateways), "soak", mix{live: 50, stored: 15, creates: 20, changes: 10})
+	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	var load sync.WaitGroup
-	load.Go(func() { y.run(ctx, soakRate) })
-	samples := sampled(t, w.gateways[0], ctx, min(10*time.Second, *soak/(2*soakEvery)))
+	load.Go(func() { y.run(ctx, rate) })
+	samples := sampled(t, g, ctx, min(10*time.Second, length/(2*soakEvery)))
 	load.Wait()
 
-	sent := 0
-	for _, n := range y.counts {
-		sent += n
-	}
-	t.Logf("soak: %s, %d requests (%.0f a second, %v), %d failed, slowest answer %s", *soak, sent, float64(sent)/soak.Seconds(), y.counts, len(y.faults),
+	t.Logf("soak: %s, %d requests (%.1f a second, %v), %d failed, slowest answer %s", length, y.sent(), float64(y.sent())/length.Seconds(), y.counts, len(y.faults),
 		y.worst.Round(time.Millisecond))
 	require.Empty(t, y.faults, "%d requests failed", len(y.faults))
+	require.Greater(t, float64(y.sent()), 0.9*length.Seconds()*float64(rate), "the rate was kept")
+	for _, v := range flatness(samples) {
+		t.Log("soak: " + v.told)
+		if *soak > 0 { // nothing is flat before the caches and the pools are full
+			require.True(t, v.flat, v.told)
+		}
+	}
+	w.leftItsTraces(t, g, own, l, y)
+}
+
+// loud is settings of a gateway that tells everything to everybody.
+type loud struct {
+	settings
+	audit string // the file
+	spans func() int64
+}
+
+func everythingOn(t *testing.T, l *listener) loud {
+	t.Helper()
+	own := loud{settings: patient(), audit: filepath.Join(t.TempDir(), "audit.jsonl")}
+	var spans atomic.Int64
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		spans.Add(1)
+	}))
+	t.Cleanup(collector.Close)
+	own.spans = spans.Load
+	own.admin = programs.FreePort(t)
+	own.events = fmt.Sprintf("events: {endpoints: [{url: %q, secrets: [env:CHAOS_EVENT_SECRET]}]}", l.url)
+	own.more += fmt.Sprintf(`
+audit: {file: %q}
+tracing: {endpoint: %q, sample: 0.05}
+limits:
+  tenant: {rate: 10000}
+  key: {rate: 5000}
+  creates_per_customer: {limit: 100}
+  creates_per_address: {limit: 1000, per: 1s}
+  declines_per_customer: {limit: 10}
+`, own.audit, collector.URL)
+	return own
+}
+
+// leftItsTraces checks that what was switched on did its work: every create and change
+// is an event that was delivered and a line of the audit log, and values are sealed.
+func (w *world) leftItsTraces(t *testing.T, g *gateway, own loud, l *listener, y *traffic) {
+	t.Helper()
+	eventually(t, time.Minute, "every event is delivered", func() bool {
+		return len(l.of("instrument.created")) == y.counts["create"] && len(l.of("instrument.updated")) == y.counts["change"]
+	})
+	require.Empty(t, l.wrong)
+	eventually(t, 10*time.Second, "spans are exported", func() bool { return own.spans() > 0 })
+	require.NoError(t, g.Terminate(t), "%s", g.Log.Warnings())
+	out, _, err := programs.Run(t, g.env, "audit", "verify", "--config", g.config, own.audit)
+	require.NoError(t, err, "%s", out)
+	text, err := os.ReadFile(own.audit)
+	require.NoError(t, err)
+	require.Equal(t, y.counts["create"], strings.Count(string(text), `"instrument.create"`))
+	require.Equal(t, y.counts["change"], strings.Count(string(text), `"instrument.update"`))
+	t.Logf("soak: %d events delivered, %d lines of audit log verified, %d exports of spans; %s",
+		len(l.of("instrument.created"))+len(l.of("instrument.updated")), bytes.Count(text, []byte("\n")), own.spans(), strings.TrimSpace(out))
+}
+
+// sign says whether something was flat.
+type sign struct {
+	name string
+	flat bool
+	told string
+}
+
+// flatness judges the second half of the samples: what grows by more than noise and
+// 5 % is not flat.
+func flatness(samples []vital) (out []sign) {
 	half := samples[len(samples)/2:]
 	for _, what := range []struct {
 		name  string
@@ -58,18 +132,20 @@ func TestSoak(t *testing.T) {
 		unit  string
 		noise float64 // what the second half may grow by, in units
 	}{
-		{"memory", func(v vital) float64 { return v.memory / (1 << 20) }, "MiB", 16},
-		{"heap after a collection", func(v vital) float64 { return v.heap / (1 << 20) }, "MiB", 8},
+		{"memory", func(v vital) float64 { return v.memory / (1 << 20) }, " MiB", 16},
+		{"heap after a collection", func(v vital) float64 { return v.heap / (1 << 20) }, " MiB", 8},
 		{"goroutines", func(v vital) float64 { return v.goroutines }, "", 20},
 		{"descriptors", func(v vital) float64 { return v.descriptors }, "", 20},
 	} {
-		first, mean, growth := what.of(samples[0]), 0.0, slope(half, what.of)*half[len(half)-1].at.Sub(half[0].at).Minutes()
+		mean, growth := 0.0, slope(half, what.of)*half[len(half)-1].at.Sub(half[0].at).Minutes()
 		for _, v := range half {
 			mean += what.of(v) / float64(len(half))
 		}
-		t.Logf("soak: %s: %.1f %s at first, %.1f on average in the second half, which grew by %+.2f (least squares; noise %.0f + 5 %%)", what.name, first, what.unit, mean, growth, what.noise)
-		require.Less(t, growth, what.noise+0.05*mean, what.name)
+		limit := what.noise + 0.05*mean
+		out = append(out, sign{what.name, growth <= limit, fmt.Sprintf("%s: %.1f%s at first, %.1f on average in the second half, which grew by %+.2f (least squares; up to %.1f is noise)",
+			what.name, what.of(samples[0]), what.unit, mean, growth, limit)})
 	}
+	return out
 }
 
 // vital is one sample.
@@ -137,6 +213,36 @@ func slope(samples []vital, of func(vital) float64) float64 {
 		n, sx, sy, sxx, sxy = n+1, sx+x, sy+of(v), sxx+x*x, sxy+x*of(v)
 	}
 	return (n*sxy - sx*sy) / (n*sxx - sx*sx)
+}
+
+// A soak is judged by numbers that a leak changes: whatever leaks is found, and noise is not.
+func TestALeakIsNotFlat(t *testing.T) {
+	t.Parallel()
+	soaked := func(leak func(*vital, float64)) (leaks []string) {
+		var samples []vital
+		for i := range 60 {
+			minutes, noise := float64(i)/6, float64(i%3)
+			v := vital{
+				at: time.Time{}.Add(time.Duration(i) * 10 * time.Second), memory: (80 + noise) * (1 << 20), heap: (30 + noise) * (1 << 20),
+				goroutines: 60 + 5*noise, descriptors: 50 + 3*noise,
+			}
+			leak(&v, minutes)
+			samples = append(samples, v)
+		}
+		for _, v := range flatness(samples) {
+			if !v.flat {
+				leaks = append(leaks, v.name)
+			}
+		}
+		return leaks
+	}
+	require.Empty(t, soaked(func(*vital, float64) {}))
+	require.Empty(t, soaked(func(v *vital, m float64) { v.heap += min(m, 2) * 20 * (1 << 20) }), "caches that become full")
+	const requests = 300 * 60 // in a minute
+	require.Equal(t, []string{"memory"}, soaked(func(v *vital, m float64) { v.memory += m * requests * 300 }), "300 bytes of each request")
+	require.Equal(t, []string{"heap after a collection"}, soaked(func(v *vital, m float64) { v.heap += m * requests * 150 }), "150 bytes of each request")
+	require.Equal(t, []string{"goroutines"}, soaked(func(v *vital, m float64) { v.goroutines += m * requests / 3000 }), "one of 3,000 requests")
+	require.Equal(t, []string{"descriptors"}, soaked(func(v *vital, m float64) { v.descriptors += m * requests / 3000 }), "one of 3,000 requests")
 }
 
 func TestSlope(t *testing.T) {

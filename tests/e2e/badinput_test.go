@@ -3,7 +3,9 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -74,13 +76,14 @@ func TestBadInput(t *testing.T) {
 				t.Run(c.Name, func(t *testing.T) { w.run(t, c) })
 			}
 			if refused {
-				require.Equal(t, before, w.state(t), "one of the %d cases up to %q stored something, or a provider was called", len(some), some[len(some)-1].Name)
+				require.Empty(t, changed(before, w.state(t)), "one of the %d cases up to %q stored something, or a provider was called", len(some), some[len(some)-1].Name)
 			}
 		}
-		t.Logf("%5d %s", len(cases), filepath.Base(file))
+		t.Logf("%5d %s, after %s", len(cases), filepath.Base(file), time.Since(begin).Round(10*time.Millisecond))
 		total += len(cases)
 	}
-	log := w.Log.String()
+	// The log names instruments, among them the one that never was, whose id is all zeros.
+	log := strings.ReplaceAll(w.Log.String(), "ins_"+strings.Repeat("0", 26), "")
 	for secret, name := range w.secrets {
 		leaked := strings.Contains(log, secret) // said in a way that does not print either
 		require.False(t, leaked, "what %q sent is in the log", name)
@@ -99,7 +102,7 @@ func newCorpusWorld(t *testing.T) *corpusWorld {
 	w := &corpusWorld{bases: readBases(t), db: redis.NewClient(&redis.Options{Addr: addr}), secrets: map[string]string{}}
 	t.Cleanup(func() { _ = w.db.Close() })
 	w.sandbox = startSandbox(t)
-	w.gateway = startGateway(t, w.sandbox, "  redis: {url: \"redis://"+addr+"/0\", durability: dev}", newReferenceKey(t))
+	w.gateway = startGateway(t, w.sandbox, "  redis: {url: \"redis://"+addr+"/0\", durability: dev}", newReferenceKey(t), corpusEdits(t)...)
 	create := func(key, name, customer string, source object) string {
 		other := w.gateway
 		other.key = key
@@ -112,10 +115,15 @@ func newCorpusWorld(t *testing.T) *corpusWorld {
 	foreign := create(w.tokensKey, "44", "foreign", vaulted("seed-3", "0005"))
 	page := w.call(t, http.StatusOK, "GET", "/v1/instruments?limit=1", nil, nil)
 	cursor := page.str(t, "next_cursor")
-	w.words = strings.NewReplacer("$KEY", w.key, "$READ_KEY", w.readKey, "$TOKENS_ONLY_KEY", w.tokensKey,
-		"$INS", ins, "$FOREIGN", foreign, "$CURSOR", cursor, "$TAMPERED", tamper(cursor))
-	for _, key := range []string{w.key, w.readKey, w.tokensKey} {
-		w.secrets[key] = "any case"
+	event, foreignEvent, events := w.seededEvents(t)
+	ended, _ := apiKey("ended000")
+	endless, _ := apiKey("endless0")
+	w.words = strings.NewReplacer("$KEY", w.key, "$READ_KEY", w.readKey, "$TOKENS_ONLY_KEY", w.tokensKey, "$ENDED_KEY", ended, "$ENDLESS_KEY", endless,
+		"$INS", ins, "$FOREIGN_EVENT", foreignEvent, "$FOREIGN", foreign, "$EVENTS_CURSOR", events, "$EVENTS_TAMPERED", tamper(events), "$EVENT", event,
+		"$CURSOR", cursor, "$TAMPERED", tamper(cursor),
+		"$BASIC", "Basic "+base64.StdEncoding.EncodeToString([]byte("hooks:"+hookPassword)))
+	for _, secret := range []string{w.key, w.readKey, w.tokensKey, ended, endless, hookKey, hookPassword, hookSecret, eventSecret} {
+		w.secrets[secret] = "any case"
 	}
 	return w
 }
@@ -132,7 +140,13 @@ func tamper(cursor string) string {
 func (w *corpusWorld) run(t *testing.T, c badCase) {
 	method, path, body := c.request(t, w.bases)
 	path, body = w.words.Replace(expand(t, path)), []byte(w.words.Replace(string(body)))
+	c = c.signed(t, body)
 	resp, raw := w.send(t, c, method, path, body) //nolint:bodyclose // send has read and closed it
+	if c.Again {
+		before := w.state(t)
+		resp, raw = w.send(t, c, method, path, body) //nolint:bodyclose // as above
+		require.Empty(t, changed(before, w.state(t)), "the second time something was stored, or a provider called")
+	}
 	require.Equal(t, c.Status, resp.StatusCode, "%s", raw)
 	w.requireNoLeak(t, c, path, body, resp, raw)
 	require.Contains(t, string(raw), c.Mentions)
@@ -146,8 +160,9 @@ func (w *corpusWorld) run(t *testing.T, c badCase) {
 	}
 }
 
-// state is everything in the store, and how many requests each provider has seen.
-func (w *corpusWorld) state(t *testing.T) string {
+// state is everything in the store, and how many requests each provider has seen. What
+// the gateways write down of their own work in the background is left out.
+func (w *corpusWorld) state(t *testing.T) map[string]string {
 	t.Helper()
 	keys, err := w.db.Keys(t.Context(), "*").Result()
 	require.NoError(t, err)
@@ -156,18 +171,35 @@ func (w *corpusWorld) state(t *testing.T) string {
 	for _, key := range keys {
 		dumps[key] = pipe.Dump(t.Context(), key)
 	}
-	_, err = pipe.Exec(t.Context())
-	require.NoError(t, err)
+	if _, err = pipe.Exec(t.Context()); !errors.Is(err, redis.Nil) { // one may have expired meanwhile
+		require.NoError(t, err)
+	}
 	all := map[string]string{}
 	for key, dump := range dumps {
-		all[key] = fmt.Sprintf("%x", dump.Val())
+		if dump.Err() == nil && !strings.HasSuffix(key, ":{ops/events}") && !strings.HasSuffix(key, ":{ops/encryption}") {
+			all[key] = dump.Val()
+		}
 	}
 	for _, provider := range []string{w.sandbox.cybersource, w.sandbox.rebilly, w.sandbox.bigcommerce} {
 		all[provider] = fmt.Sprint(len(stateOf(t, provider).Requests))
 	}
-	out, err := json.Marshal(all)
-	require.NoError(t, err)
-	return string(out)
+	return all
+}
+
+// changed names what differs between two states.
+func changed(before, after map[string]string) []string {
+	var out []string
+	for key := range after {
+		if before[key] != after[key] {
+			out = append(out, key)
+		}
+	}
+	for key := range before {
+		if _, there := after[key]; !there {
+			out = append(out, key)
+		}
+	}
+	return out
 }
 
 // send makes the case's request byte for byte, but for the headers' syntax.
@@ -179,8 +211,10 @@ func (w *corpusWorld) send(t *testing.T, c badCase, method, path string, body []
 	}
 	req, err := http.NewRequestWithContext(t.Context(), method, w.url, reader)
 	require.NoError(t, err)
-	req.URL.Opaque = "//" + req.URL.Host + path // exactly as written, not cleaned
-	req.Header.Set("Authorization", "Bearer "+w.key)
+	req.URL.Opaque = "//" + req.URL.Host + path    // exactly as written, not cleaned
+	if !strings.HasPrefix(path, "/v1/webhooks/") { // which providers send, who have no key
+		req.Header.Set("Authorization", "Bearer "+w.key)
+	}
 	if reader != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

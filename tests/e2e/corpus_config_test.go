@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 // text replaced by another, or a text of its own.
 type badConfig struct {
 	Name   string   `json:"name"`
+	File   string   `json:"file"`   // the base; default base.yaml
 	Before string   `json:"before"` // stands in the base once
 	After  string   `json:"after"`
 	Text   *string  `json:"text"`
@@ -29,6 +31,8 @@ func corpusEnv(name string) (string, bool) {
 	value, ok := map[string]string{
 		"SECRET": "canary-password", "KEY_1": "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5MTE=", "KEY_2": "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5MjI=",
 		"CYBERSOURCE": "Y2FuYXJ5LXNoYXJlZC1zZWNyZXQ=", "REBILLY": "sk_sandbox_canary", "BIGCOMMERCE": "canary-token",
+		"HOOK_KEY": "Y2FuYXJ5LWhvb2tz", "EVENTS": eventSecret, "EVENTS_OLD": "whsec_b2xkIGNhbmFyeSBvbGQgY2FuYXJ5IG9sZCBjYW5hcnk=",
+		"EVENTS_SHORT": "whsec_Y2FuYXJ5", "EVENTS_LONG": "whsec_" + strings.Repeat("Y2FuYXJ5", 11), "EVENTS_BARE": "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5",
 		"EMPTY": "", "SHORT": "c2hvcnQ=", "SPACED": "canary key", "LINES": "canary\nkey", "LIVE": "sk_live_canary", "PUBLIC": "pk_sandbox_canary",
 	}[name]
 	return value, ok
@@ -38,16 +42,20 @@ func corpusEnv(name string) (string, bool) {
 // that it says, all of them, and no message holds a secret.
 func TestBadConfigurations(t *testing.T) {
 	t.Parallel()
-	base, err := os.ReadFile(filepath.Join(corpus, "config", "base.yaml"))
-	require.NoError(t, err)
-	require.Empty(t, configProblems(t, string(base)), "the base itself is valid")
+	bases := map[string]string{}
+	for _, name := range []string{"base.yaml", "safety.yaml"} {
+		base, err := os.ReadFile(filepath.Join(corpus, "config", name))
+		require.NoError(t, err)
+		require.Empty(t, configProblems(t, string(base)), "the base itself is valid")
+		bases[name] = string(base)
+	}
 	files, err := filepath.Glob(filepath.Join(corpus, "config", "*.json"))
 	require.NoError(t, err)
 	for _, file := range files {
 		for _, c := range readCases[badConfig](t, file) {
 			t.Run(c.Name, func(t *testing.T) {
 				t.Parallel()
-				text := string(base)
+				text := bases[cmp.Or(c.File, "base.yaml")]
 				if c.Text != nil {
 					text = expand(t, *c.Text)
 				} else {

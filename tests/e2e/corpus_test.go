@@ -77,6 +77,8 @@ type badCase struct {
 	Mentions  string          `json:"mentions"` // what the answer must hold
 	Secrets   []string        `json:"secrets"`  // what neither the answer nor the log may hold, besides card numbers and API keys
 	Echo      string          `json:"echo"`     // a pointer: the instrument has there what was sent
+	Sign      *signing        `json:"sign"`     // of a webhook: gives the headers $TIME and $SIG
+	Again     bool            `json:"again"`    // it is sent twice, and the second time does nothing
 	Why       string          `json:"why"`      // for people
 }
 

@@ -58,7 +58,10 @@ func newReferenceKey(t *testing.T) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-const allScopes = "instruments:read, instruments:write, instruments:resolve, customers:read, customers:write, providers:read, providers:write, references:read"
+// eventSecret signs the events of those gateways that have any.
+const eventSecret = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
+
+const allScopes = "instruments:read, instruments:write, instruments:resolve, customers:read, customers:write, providers:read, providers:write, references:read, events:read, events:write"
 
 // startGateway serves with the store section that is given. Gateways that share a
 // store must share the reference key. edits are pairs of texts of the configuration file:
@@ -115,6 +118,7 @@ log: {level: debug, format: json}
 		"E2E_CYBERSOURCE_SECRET=dW5pdC10ZXN0LXNoYXJlZC1zZWNyZXQtMzJieXRlcyE=",
 		"E2E_REBILLY_KEY=sk_sandbox_polyvault",
 		"E2E_BIGCOMMERCE_TOKEN=sandbox-token",
+		"E2E_EVENT_SECRET=" + eventSecret,
 	}, "serve", "--config", file)
 	g.url = "http://" + listen
 	g.WaitFor(t, g.url+"/readyz")

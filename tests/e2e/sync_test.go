@@ -57,7 +57,7 @@ keys: {reference: env:E2E_REFERENCE_KEY}
 tenants:
   - name: acme
     accept_raw_card: true
-    api_keys: [{name: all, sha256: %q, scopes: [%s, instruments:resolve]}]
+    api_keys: [{name: all, sha256: %q, scopes: [%s]}]
 providers:
   - {name: %s, type: cybersource, config: {base_url: "http://%s", merchant_id: testmerchant, key_id: %q, shared_secret: %q}}
   - {name: %s, type: rebilly, config: {base_url: "http://%s", organization_id: org_sandbox, api_key: %s}}

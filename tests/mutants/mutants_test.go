@@ -41,6 +41,11 @@ func points(scene, says string) proof {
 	}
 }
 
+// unit is one test of the gateway.
+func unit(name string) proof {
+	return proof{pkg: "./gateway", run: "^" + name + "$", says: "--- FAIL: " + name + ".*"}
+}
+
 func mutants() []mutant {
 	return []mutant{
 		{
@@ -96,6 +101,44 @@ func mutants() []mutant {
 				{"gateway/create.go", "\tins, callErr := c.call(ctx, m, src, res.Loaded[0])\n", ""},
 			},
 			points("a known customer's card", "D"),
+		},
+		{
+			"an event is written after its change, not with it",
+			[]edit{{
+				"gateway/stored.go", "\tnext = s.withEvents(cur, next)\n\tafter, res, err := s.putAsItIs(ctx, op, cur, next, load...)\n",
+				"\ttold := s.withEvents(cur, next)\n\tafter, res, err := s.putAsItIs(ctx, op, cur, next, load...)\n" +
+					"\tif err == nil && len(told.Events) != len(next.Events) {\n\t\tafter, _, err = s.putAsItIs(ctx, op, after, told)\n\t}\n",
+			}},
+			points("a known customer's card", "E"),
+		},
+		{
+			"a relay takes an event from its record before it has an entry",
+			[]edit{{
+				"gateway/event_relay.go", "\t\tevents, now := rec.Events, s.clock.at(s.now())\n",
+				"\t\tevents, now := rec.Events, s.clock.at(s.now())\n" +
+					"\t\tif taken, _, err := s.putAsItIs(ctx, \"events\", rec, rec.relayed(events)); err == nil {\n\t\t\trec = taken\n\t\t}\n",
+			}},
+			unit("TestARelayThatDiesLosesNoEvent"),
+		},
+		{
+			"what is sealed opens anywhere",
+			[]edit{{"gateway/seal.go", "range [...]string{p.tenant, p.record, to} {", "range [...]string{to} {"}},
+			unit("TestASealedPartOpensOnlyWhereItBelongs"),
+		},
+		{
+			"a rotation seals what a request is about to write",
+			[]edit{{"gateway/reseal.go", "\tcase !out.open:\n", "\tdefault:\n"}},
+			unit("TestAnOpenRecordIsLeftToItsRequest"),
+		},
+		{
+			"what a provider said is not remembered",
+			[]edit{{"gateway/notice.go", "\ts.closeNotice(ctx, entry, noticeDone)\n", "\ts.closeNotice(ctx, entry, noticeOpen)\n"}},
+			unit("TestANoticeHasItsInstrumentLookedAtOnce"),
+		},
+		{
+			"creates are not counted",
+			[]edit{{"gateway/create.go", "\t\tcur, err = c.limit(ctx, rec.ID)\n", ""}},
+			unit("TestCreatesOfACustomerAreLimited"),
 		},
 	}
 }

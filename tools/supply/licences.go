@@ -27,8 +27,11 @@ type row struct {
 // allowed are the licences under which a module may be compiled into the binary: none of
 // them asks for more than that its text is passed on.
 func allowed() []string {
-	return []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "Unlicense", "MIT AND Apache-2.0"}
+	return []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "Unlicense", "MIT AND Apache-2.0", bothLicences}
 }
+
+// bothLicences is the Apache licence, with parts of the source under another one.
+const bothLicences = "Apache-2.0 AND BSD-3-Clause"
 
 // kinds are what each licence says and no other does, in the order in which they are looked for.
 func kinds() []struct{ name, text string } {
@@ -55,9 +58,12 @@ var (
 
 // classify names a licence by its text.
 func classify(text []byte) string {
-	plain := space.ReplaceAllString(string(text), " ")
+	plain := strings.ToLower(space.ReplaceAllString(string(text), " "))
+	if strings.Contains(plain, "apache license version 2.0") && strings.Contains(plain, "may be used to endorse or promote") {
+		return bothLicences
+	}
 	for _, k := range kinds() {
-		if strings.Contains(strings.ToLower(plain), strings.ToLower(k.text)) {
+		if strings.Contains(plain, strings.ToLower(k.text)) {
 			return k.name
 		}
 	}

@@ -56,7 +56,7 @@ func licence(name string) *cdx.Licenses {
 	switch name {
 	case "":
 		return nil
-	case "MIT AND Apache-2.0":
+	case "MIT AND Apache-2.0", bothLicences:
 		return &cdx.Licenses{{Expression: name}}
 	default:
 		return &cdx.Licenses{{License: &cdx.License{ID: name}}}

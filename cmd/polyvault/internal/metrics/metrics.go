@@ -30,6 +30,8 @@ type Meter struct {
 	callTime       *handles[providerOperation, prometheus.Observer]
 	failovers      *handles[string, prometheus.Counter]
 	passed         *handles[passedOver, prometheus.Counter]
+	notices        *handles[notice, prometheus.Counter]
+	limited        *handles[limited, prometheus.Counter]
 	store          *handles[storeCall, prometheus.Counter]
 	storeTime      *handles[gateway.StoreOperation, prometheus.Observer]
 
@@ -58,6 +60,14 @@ type (
 		provider string
 		reason   gateway.Reason
 	}
+	notice struct {
+		provider string
+		result   gateway.NoticeResult
+	}
+	limited struct {
+		tenant string
+		by     gateway.LimitName
+	}
 	storeCall struct {
 		operation gateway.StoreOperation
 		result    gateway.StoreResult
@@ -69,6 +79,7 @@ func New() *Meter {
 	m := &Meter{}
 	m.aboutRequests()
 	m.aboutProviders()
+	m.aboutOthers()
 	m.aboutStore()
 	return m
 }
@@ -102,6 +113,13 @@ func (m *Meter) aboutProviders() {
 	m.failovers = newHandles(func(provider string) prometheus.Counter { return failovers.WithLabelValues(provider) })
 	passed := m.counter("create_passed_over_total", "Candidates that creates and mirrors did not go to, by why not.", "provider", "reason")
 	m.passed = newHandles(func(k passedOver) prometheus.Counter { return passed.WithLabelValues(k.provider, string(k.reason)) })
+}
+
+func (m *Meter) aboutOthers() {
+	notices := m.counter("webhooks_total", "Webhooks of providers, by what became of them.", "provider", "result")
+	m.notices = newHandles(func(k notice) prometheus.Counter { return notices.WithLabelValues(k.provider, string(k.result)) })
+	refused := m.counter("limits_refused_total", "Requests, and creates, that a limit of their tenant refused.", "tenant", "limit")
+	m.limited = newHandles(func(k limited) prometheus.Counter { return refused.WithLabelValues(k.tenant, string(k.by)) })
 }
 
 func (m *Meter) aboutStore() {
@@ -145,6 +163,30 @@ func (m *Meter) PassedOver(provider string, why gateway.Reason) {
 
 // FailedOver implements [gateway.Observer].
 func (m *Meter) FailedOver(provider string) { m.failovers.of(provider).Inc() }
+
+// Noticed implements [gateway.Observer].
+func (m *Meter) Noticed(provider string, result gateway.NoticeResult) {
+	m.notices.of(notice{provider, result}).Inc()
+}
+
+// Limited implements [gateway.Observer].
+func (m *Meter) Limited(tenant string, by gateway.LimitName) { m.limited.of(limited{tenant, by}).Inc() }
+
+// Webhooks makes the series of providers that send webhooks, as Providers does.
+func (m *Meter) Webhooks(names ...string) {
+	for _, name := range names {
+		for _, result := range gateway.NoticeResults() {
+			m.notices.of(notice{name, result})
+		}
+	}
+}
+
+// Limits makes the series of a tenant's limits, as Providers does.
+func (m *Meter) Limits(tenant string, names ...gateway.LimitName) {
+	for _, name := range names {
+		m.limited.of(limited{tenant, name})
+	}
+}
 
 // Providers makes the series of providers that have had no failover yet, so that their
 // first one shows as a rate.

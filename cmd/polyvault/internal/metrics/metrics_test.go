@@ -56,6 +56,10 @@ func TestWhatIsTold(t *testing.T) {
 	m.StoreCall(gateway.StoreCall{Operation: gateway.StoreWrite, Result: gateway.StoreConflict, Took: time.Second})
 	m.PassedOver("first", gateway.ReasonBreakerOpen)
 	m.FailedOver("second")
+	m.Webhooks("first")
+	m.Noticed("first", gateway.NoticeRefused)
+	m.Limits("acme", gateway.LimitKey)
+	m.Limited("acme", gateway.LimitTenant)
 	got := gather(t, m)
 	for _, line := range []string{
 		"polyvault_http_requests_total{code=none,method=GET,operation=getInstrument,status=200,} 1",
@@ -71,6 +75,10 @@ func TestWhatIsTold(t *testing.T) {
 		"polyvault_store_operation_duration_seconds{operation=write,} 1 1",
 		"polyvault_create_passed_over_total{provider=first,reason=breaker_open,} 1",
 		"polyvault_create_failovers_total{provider=second,} 1",
+		"polyvault_webhooks_total{provider=first,result=refused,} 1",
+		"polyvault_webhooks_total{provider=first,result=acted_upon,} 0",
+		"polyvault_limits_refused_total{limit=key,tenant=acme,} 0",
+		"polyvault_limits_refused_total{limit=tenant,tenant=acme,} 1",
 	} {
 		require.Contains(t, got, line+"\n")
 	}
