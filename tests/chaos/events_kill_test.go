@@ -122,7 +122,7 @@ func windowOf(t *testing.T, s pv.Store, customer string) window {
 // aims are the moments at which a gateway is killed. Each makes a request and returns
 // what it answered; the gateway is dead then.
 func (w *world) aims(g *gateway, s eventStore, l *listener) []func(*testing.T, string, string, func() answer) answer {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the moments of a test
+	random := rand.New(rand.NewPCG(1, 2))
 	anyMoment := func(t *testing.T, _, _ string, do func() answer) answer {
 		t.Helper()
 		after, dead := time.Duration(random.IntN(60))*time.Millisecond, make(chan struct{})
