@@ -143,7 +143,7 @@ func (w *corpusWorld) run(t *testing.T, c badCase) {
 	c = c.signed(t, body)
 	resp, raw := w.send(t, c, method, path, body) //nolint:bodyclose // send has read and closed it
 	if c.Again {
-		before := w.state(t)
+		before := w.settled(t)
 		resp, raw = w.send(t, c, method, path, body) //nolint:bodyclose // as above
 		require.Empty(t, changed(before, w.state(t)), "the second time something was stored, or a provider called")
 	}
@@ -184,6 +184,19 @@ func (w *corpusWorld) state(t *testing.T) map[string]string {
 		all[provider] = fmt.Sprint(len(stateOf(t, provider).Requests))
 	}
 	return all
+}
+
+// settled is the state once what was begun before has ended, such as the delivery of events.
+func (w *corpusWorld) settled(t *testing.T) map[string]string {
+	t.Helper()
+	before := w.state(t)
+	require.Eventually(t, func() bool {
+		after := w.state(t)
+		quiet := len(changed(before, after)) == 0
+		before = after
+		return quiet
+	}, 20*time.Second, 50*time.Millisecond)
+	return before
 }
 
 // changed names what differs between two states.
