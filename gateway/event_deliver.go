@@ -124,7 +124,11 @@ func (s *Service) deliver(ctx context.Context, e *endpoint, cur storedEvent) {
 	defer cancel()
 	now := s.clock.at(s.now())
 	chance := rand.Float64() //nolint:gosec // it spreads retries
+	claimed := cur.Deliveries[cur.at(e.id)].Next
 	after, err := s.changeDelivery(ctx, e, cur, func(d delivery) delivery {
+		if d.Next.Before(claimed) {
+			return d // somebody asked for it once more meanwhile
+		}
 		if stopping {
 			d.Next = now // it was ours to end, and is another's to begin anew
 			return d

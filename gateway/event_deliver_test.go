@@ -114,6 +114,24 @@ func TestAFailedDeliveryIsTriedOnScheduleAndThenGivenUp(t *testing.T) {
 	})
 }
 
+func TestWhatIsReplayedDuringATryIsDeliveredOnceMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(eventful)
+		heard := w.hears()
+		heard.meanwhile = func(got received) {
+			_, err := w.ReplayEvent(t.Context(), acme, got.id)
+			require.NoError(t, err)
+		}
+		defer w.tells(t)()
+		w.stores(t, acme, input("cus", card(visa)), "key")
+		time.Sleep(2 * time.Minute)
+		all := heard.all()
+		require.Len(t, all, 2)
+		require.Equal(t, all[0].id, all[1].id)
+	})
+}
+
 func TestASlowEndpointHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -45,6 +45,8 @@ type receiver struct {
 	hangs    map[string]bool
 	underway map[string]int
 	most     int // under way at one host at the same time
+	// meanwhile, if it is set, happens once, before the first answer.
+	meanwhile func(received)
 }
 
 type received struct {
@@ -85,7 +87,12 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(r.answers) > 0 {
 		status, r.answers = r.answers[0], r.answers[1:]
 	}
+	meanwhile := r.meanwhile
+	r.meanwhile = nil
 	r.mu.Unlock()
+	if meanwhile != nil {
+		meanwhile(got)
+	}
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
