@@ -24,7 +24,7 @@ build: ## the binary, in bin/
 
 check: $(LINT) ## formatting, lint, vet, tidy modules, licences, generated files up to date
 	$(LINT) fmt --diff
-	$(LINT) run ./...
+	$(LINT) run --timeout 15m ./...
 	go mod tidy -diff
 	go run -C tools ./supply licences -check
 	go vet -C tools ./... && go test -C tools ./...
@@ -37,7 +37,7 @@ check: $(LINT) ## formatting, lint, vet, tidy modules, licences, generated files
 # part of the proof is run, and then all of it without.
 test: redis-server ## everything that needs no network, with a real redis-server
 	go test -race -shuffle=on -timeout 30m ./...
-	go test -run '$(PROOF)' ./gateway
+	go test -timeout 30m -run '$(PROOF)' ./gateway
 
 chaos: redis-server ## gateways and Redis killed, frozen, cut off and out of room, with the built binary: 40 minutes
 	go test -count 1 -timeout 60m -v ./tests/chaos -full
