@@ -149,6 +149,9 @@ func (s *Service) addEndpoints(c Config, before *Service) error {
 				if had != nil {
 					next.counts = had.counts
 				}
+				if had != nil && had.insecure == next.insecure {
+					next.client = had.client // what has changed is not whom it calls
+				}
 				had = next
 			}
 			if s.endpoints == nil {

@@ -64,12 +64,12 @@ func TestWhatIsOlderThanItsTimeIsGivenUp(t *testing.T) {
 		require.Equal(t, ins.ID, page.Data[0].InstrumentID)
 		require.Equal(t, DeliveryDelivered, page.Data[0].Deliveries[0].State)
 		require.Equal(t, "abandoned", page.Data[0].Deliveries[1].LastError)
-		require.Empty(t, w.store.indexes[indexDeliveries(acme, endpointID(otherURL))])
+		require.Empty(t, w.store.in(indexDeliveries(acme, endpointID(otherURL))))
 
 		w.store.forget(eventKey(acme, page.Data[0].ID)) // its time is over
 		time.Sleep(3 * keepEvery)
-		require.Empty(t, w.store.indexes[indexEvents(acme)])
-		require.Empty(t, w.store.indexes[indexFailedEvents(acme)])
+		require.Empty(t, w.store.in(indexEvents(acme)))
+		require.Empty(t, w.store.in(indexFailedEvents(acme)))
 	})
 }
 

@@ -90,11 +90,11 @@ func TestWhatDidNotHappenIsNotTold(t *testing.T) {
 		w.a.will("create", step{err: failure(normalize.RateLimited, normalize.NotSent)})
 		_, err := w.Create(t.Context(), acme, input("cus", visaToken("2")), "not sent")
 		require.Error(t, err)
-		require.Empty(t, w.store.indexes[indexOutbox(acme)])
+		require.Empty(t, w.store.in(indexOutbox(acme)))
 
 		other := w.stores(t, shy, input("cus", visaToken("3")), "other").Instrument
 		require.Empty(t, w.pendingTypes(t, other.ID), "its tenant has no endpoint")
-		require.Empty(t, w.store.indexes[indexOutbox(shy)])
+		require.Empty(t, w.store.in(indexOutbox(shy)))
 	})
 }
 

@@ -112,6 +112,13 @@ func (r *receiver) all() []received {
 	return slices.Clone(r.got)
 }
 
+// mostAtOnce is how many were under way at one host at the same time, at most.
+func (r *receiver) mostAtOnce() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.most
+}
+
 // types are the types of what has come to a host, in byte order.
 func (r *receiver) types(host string) []EventType {
 	var out []EventType

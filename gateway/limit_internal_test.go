@@ -153,6 +153,7 @@ func TestALargeLimitSeldomAsksAndIsUsed(t *testing.T) {
 				passed++
 			}
 		}
+		synctest.Wait()
 		require.Equal(t, 9000, passed, "below the rate nobody is refused")
 		require.Less(t, shared.asked, 300, "about a round trip for each chunk")
 
@@ -163,6 +164,7 @@ func TestALargeLimitSeldomAsksAndIsUsed(t *testing.T) {
 				passed++
 			}
 		}
+		synctest.Wait()
 		require.InDelta(t, 10_400, passed, 600, "at twice the rate half is let through: the rate, and what was left of the burst")
 		require.Less(t, shared.asked, 2000)
 		time.Sleep(time.Second) // what was drawn ahead has come

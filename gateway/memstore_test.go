@@ -217,6 +217,20 @@ func (m *memStore) fail(f func(n int, w Write) fate) {
 	m.onWrite = f
 }
 
+// made is how many round trips of a kind there were, while others may make some.
+func (m *memStore) made(kind string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.trips[kind]
+}
+
+// in are the members of an index, while others may change it.
+func (m *memStore) in(index string) map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.indexes[index])
+}
+
 // counted runs f and returns how many round trips it made.
 func (m *memStore) counted(f func()) int {
 	count := func() int {

@@ -115,7 +115,7 @@ func heardOne(t *testing.T, edit ...func(*Config)) (*world, normalize.Instrument
 func TestANoticeHasItsInstrumentLookedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w, ins, ref := heardOne(t)
+		w, ins, ref := heardOne(t, func(c *Config) { c.ReconcileEvery = 10 * time.Second })
 		w.reconciling(t)
 		other := w.also()
 		other.reconciling(t)
@@ -133,12 +133,12 @@ func TestANoticeHasItsInstrumentLookedAtOnce(t *testing.T) {
 		require.Equal(t, 2039, w.seesYear(t, ins.ID))
 		require.Equal(t, 1, w.a.count("get"))
 		w.unmarked(t)
-		writes := w.store.trips["write"]
+		writes := w.store.made("write")
 		time.Sleep(71 * time.Hour)
 		w.heard(t, about(ref, "event"))
 		time.Sleep(time.Minute)
 		require.Equal(t, 1, w.a.count("get"), "72 hours long")
-		require.Equal(t, writes+1, w.store.trips["write"], "and it is written only that it came")
+		require.Equal(t, writes+1, w.store.made("write"), "and it is written only that it came")
 		w.heard(t, about(ref, "another"))
 		time.Sleep(time.Minute)
 		require.Equal(t, 2, w.a.count("get"))

@@ -177,11 +177,14 @@ func TestTheDiskHasWhatNobodyWaitsForSoon(t *testing.T) {
 		d := &disk{}
 		l, logs := onDisk(t, d, nil)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		before := d.syncsSucceeded
 		require.NoError(t, l.Append(entryNo(0)))
 		time.Sleep(2 * syncEvery)
+		synctest.Wait()
 		require.Equal(t, before+1, d.syncsSucceeded)
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		require.Equal(t, before+1, d.syncsSucceeded, "an idle log does not ask for the disk")
 		require.Equal(t, 2, logs.FilterMessage("the audit log's head").Len(), "every hour")
 		head := logs.FilterMessage("the audit log's head").All()[1].ContextMap()
