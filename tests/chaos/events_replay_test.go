@@ -112,7 +112,7 @@ func TestAnEndpointFailsIsGoneAndComesBack(t *testing.T) {
 	require.Contains(t, string(waited.raw), second, "what waited comes by itself")
 	out, errs, err := programs.Run(t, []string{"POLYVAULT_API_KEY=" + apiKey("acme0000")}, "events", "replay", "--url", g.url, "--since", "1h")
 	require.NoError(t, err, "%s%s", out, errs)
-	require.Equal(t, "1 events are delivered once more\n", out, "what failed, and not what was delivered")
+	require.Equal(t, "1 to be delivered once more\n", out, "what failed, and not what was delivered")
 	replayed := s.await(t, 4)[3]
 	require.Equal(t, []any{tries[0].id, string(tries[0].raw)}, []any{replayed.id, string(replayed.raw)}, "under its own id, to the byte")
 	for _, secret := range []string{eventSecret, nextEventSecret} {
@@ -132,7 +132,7 @@ func TestAnEndpointFailsIsGoneAndComesBack(t *testing.T) {
 	require.Equal(t, waited.id, s.await(t, 6)[5].id)
 	out, errs, err = programs.Run(t, []string{"POLYVAULT_API_KEY=" + apiKey("acme0000")}, "events", "replay", "--url", g.url, "--since", "1h", "--state", "all")
 	require.NoError(t, err, "%s%s", out, errs)
-	require.Equal(t, "3 events are delivered once more\n", out)
+	require.Equal(t, "3 to be delivered once more\n", out)
 	s.await(t, 9)
 	eventually(t, 10*time.Second, "all is delivered", func() bool {
 		for _, e := range w.cliEvents(t, g, "list") {
