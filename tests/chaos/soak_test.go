@@ -88,7 +88,7 @@ func everythingOn(t *testing.T, l *listener) loud {
 	own.admin = programs.FreePort(t)
 	own.events = fmt.Sprintf("events: {endpoints: [{url: %q, secrets: [env:CHAOS_EVENT_SECRET]}]}", l.url)
 	own.more += fmt.Sprintf(`
-audit: {file: %q}
+audit: {file: %q, max_bytes: 131072}
 tracing: {endpoint: %q, sample: 0.05}
 limits:
   tenant: {rate: 10000}
