@@ -49,6 +49,8 @@ func TestServeKeepsAnAuditLog(t *testing.T) {
 	until(t, api, "it is refused", func(r ready) bool { return r.Error != nil })
 	put(t, e.file(), e.text()+"reads: {stale_if_error: 5h}\n")
 	until(t, api, "it is taken into use", func(r ready) bool { return r.Generation == 3 })
+	// A configuration is in force a moment before it is told of.
+	require.Eventually(t, func() bool { return len(auditActions(t, log)) == 6 }, 10*time.Second, 10*time.Millisecond)
 	status, _ = request(t, "GET", admin+"/backup", "", "")
 	require.Equal(t, 200, status)
 	_, metrics := request(t, "GET", admin+"/metrics", "", "")
@@ -113,7 +115,7 @@ func TestServeKeepsAnAuditLog(t *testing.T) {
 	code, stdout, stderr = execute(t, "audit", "verify", "--config", e.file(), changed)
 	require.Equal(t, exitFailure, code)
 	require.Regexp(t, `FAULT \S+audit.log, line \d+: it `, stdout)
-	require.Contains(t, stderr, "the audit log is not as it was written: 1 faults")
+	require.Contains(t, stderr, "the audit log is not as it was written (faults: 1)")
 	code, stdout, _ = execute(t, "audit", "verify", "--config", e.file(), "--expect-head", strings.Repeat("0", 64), log)
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, stdout, "no entry has the expected head")

@@ -170,7 +170,7 @@ func printVerified(cmd *cobra.Command, r audit.Report, heads []string, keyed boo
 	case p.err != nil:
 		return p.err
 	case failed > 0:
-		return &failure{fmt.Errorf("the audit log is not as it was written: %d faults", failed)}
+		return &failure{fmt.Errorf("the audit log is not as it was written (faults: %d)", failed)}
 	}
 	p.printf("ok\n")
 	return p.err
